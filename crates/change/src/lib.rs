@@ -1,0 +1,33 @@
+//! The vocabulary of Headwater: what a change is, where it stands, and the two seams that everything plugs into.
+//!
+//! ```text
+//!  Source ──open──► Reader ──next──► ChangeBatch ──► operators ──► ChangeBatch ──write──► Writer ◄──open── Sink
+//!                      │                                                                      │
+//!                   Position ───────────── one atomic commit per Epoch ──────────────────► Receipt
+//! ```
+//!
+//! A table is a change log with a memory: a stream query reads the log, a batch query reads the memory, a sink is
+//! somebody else's memory of the same log. So one type flows ([`ChangeBatch`]), one type says where it came from
+//! ([`Position`]), and one counter says what is durable together ([`Epoch`]).
+//!
+//! This crate does no I/O and knows neither an async runtime nor a query engine. Every other crate depends on it.
+
+mod batch;
+mod clock;
+mod error;
+mod metric;
+mod options;
+mod position;
+mod schema;
+mod sink;
+mod source;
+
+pub use batch::{ChangeBatch, Op, Run};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Error, ErrorKind, Place, Result};
+pub use metric::{Metric, MetricKind};
+pub use options::{OptionKind, OptionSpec, Options, suggest};
+pub use position::{Epoch, Position};
+pub use schema::{ChangelogMode, SchemaChange, TableId};
+pub use sink::{Delivery, Receipt, Sink, SinkDescription, Writer};
+pub use source::{METADATA_KEY, Read, Reader, Source, SourceDescription, TableRequest};

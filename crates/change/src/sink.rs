@@ -1,0 +1,70 @@
+//! The seam of everything that is written.
+//!
+//! The law of a sink: what was written between two seals becomes visible as a whole when its receipt is published, and
+//! publishing the same receipt twice is the same as once. A receipt is stored with the epoch's state before it is
+//! published, so after a crash it is published again.
+
+use crate::{ChangeBatch, ChangelogMode, Epoch, Result, SchemaChange};
+
+/// What a target guarantees across a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The target remembers its epoch or can take back what was not published.
+    ExactlyOnce,
+    /// After a crash the changes since the last epoch come a second time.
+    AtLeastOnce,
+}
+
+/// What a sink takes and guarantees.
+#[derive(Clone, Debug)]
+pub struct SinkDescription {
+    /// The widest changelog that it can represent.
+    pub accepts: ChangelogMode,
+    /// Its guarantee across a restart.
+    pub delivery: Delivery,
+}
+
+/// Something that can be written to. Building one touches nothing outside; opening it does.
+pub trait Sink: Send + Sync {
+    /// What it takes and guarantees.
+    fn describe(&self) -> SinkDescription;
+
+    /// Starts writing. `committed` is the pipeline's last committed epoch (0 for a new pipeline): whatever the target
+    /// holds of later epochs was never committed and is taken back where the target can.
+    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>>;
+}
+
+/// What a sealed epoch needs to be published, now or after a crash. Opaque outside its sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The sealed epoch.
+    pub epoch: Epoch,
+    /// What the sink needs to publish it.
+    pub token: Vec<u8>,
+}
+
+/// A target being written by one thread.
+pub trait Writer: Send {
+    /// The last epoch that the target itself knows, where it can remember one.
+    fn recover(&mut self) -> Result<Option<Epoch>> {
+        Ok(None)
+    }
+
+    /// Takes changes; they may stay invisible until they are published.
+    fn write(&mut self, batch: &ChangeBatch) -> Result<()>;
+
+    /// Makes everything written so far durable on the target's side and says how to publish it.
+    fn seal(&mut self, epoch: Epoch) -> Result<Receipt>;
+
+    /// Makes a sealed epoch visible. Idempotent.
+    fn publish(&mut self, receipt: &Receipt) -> Result<()>;
+
+    /// Follows a changed table definition; refuses by default.
+    fn schema(&mut self, change: &SchemaChange) -> Result<()> {
+        Err(crate::Error::usage(
+            "sink.schema_change",
+            format!("this sink cannot follow the changed table {}", change.table),
+        )
+        .hint("restart the pipeline with the new columns in CREATE TABLE"))
+    }
+}

@@ -1,0 +1,74 @@
+//! The seam of everything that is read.
+//!
+//! The law of a source: opened from the positions of a committed epoch it delivers exactly the changes behind them,
+//! in the order of their partition. It is pulled, never pushes, and knows nothing of epochs, barriers or state.
+
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+
+use crate::{ChangeBatch, ChangelogMode, Options, Position, Result, SchemaChange, TableId};
+
+/// What a source delivers.
+#[derive(Clone, Debug)]
+pub struct SourceDescription {
+    /// Columns of the delivered rows.
+    pub schema: SchemaRef,
+    /// Ops of the delivered rows.
+    pub mode: ChangelogMode,
+    /// Whether [`Read::End`] comes by itself.
+    pub bounded: bool,
+}
+
+/// Something that can be read from a position. Building one touches nothing outside; opening it does.
+pub trait Source: Send + Sync {
+    /// What it delivers.
+    fn describe(&self) -> SourceDescription;
+
+    /// Starts reading behind `from`, one position per partition; from the beginning where it is empty.
+    ///
+    /// Fails with [`crate::ErrorKind::Fenced`] when a position is no longer there.
+    fn open(&self, from: &[Position]) -> Result<Box<dyn Reader>>;
+}
+
+/// What one pull brings.
+#[derive(Debug)]
+pub enum Read {
+    /// Changes with their runs. Never empty.
+    Rows(ChangeBatch),
+    /// A changed table definition; rows behind it have the new one.
+    Schema(SchemaChange),
+    /// Nothing new within the wait; the position may have moved all the same (changes of other tables).
+    Idle(Option<Position>),
+    /// A bounded source is exhausted.
+    End,
+}
+
+/// A source being read by one thread.
+pub trait Reader: Send {
+    /// Brings the next changes: at most about `budget` bytes of Arrow data, waiting at most about `wait` for them.
+    ///
+    /// A transaction larger than the budget comes in several batches of which only the last ends it.
+    fn next(&mut self, budget: usize, wait: Duration) -> Result<Read>;
+}
+
+/// What a connector is asked to build: one table, only the columns that the plan uses.
+#[derive(Clone, Debug)]
+pub struct TableRequest {
+    /// Name of the table in the catalog.
+    pub table: TableId,
+    /// Columns to deliver or to take, in this order. Decoding is directed by this schema. A field that carries
+    /// [`METADATA_KEY`] is filled with the connector's metadata of that name instead of data.
+    pub schema: SchemaRef,
+    /// Indices of the primary key's columns in `schema`; empty where none is declared or a source's was not asked for.
+    pub primary_key: Vec<usize>,
+    /// Columns of `PARTITIONED BY`, for sinks that lay them out.
+    pub partitioned_by: Vec<usize>,
+    /// Checked options, without `connector`.
+    pub options: Options,
+    /// How many threads a source may use to decode.
+    pub threads: usize,
+}
+
+/// Key in a field's Arrow metadata that names the connector metadata to deliver (`METADATA FROM 'file.name'`).
+pub const METADATA_KEY: &str = "headwater.metadata";
