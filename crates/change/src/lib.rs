@@ -12,10 +12,13 @@
 //!
 //! This crate does no I/O and knows neither an async runtime nor a query engine. Every other crate depends on it.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 mod batch;
 mod clock;
 mod error;
 mod metric;
+pub mod notation;
 mod options;
 mod position;
 mod schema;
