@@ -28,7 +28,7 @@
 //! | `Struct<a Int64, b Utf8!>` | `(1, "x")` |
 //! | `Null` | `null` |
 //!
-//! The law: [`parse`] of [`print`] gives the same batch. What the notation does not carry: the table (given to
+//! The law: [`parse`] of [`print()`] gives the same batch. What the notation does not carry: the table (given to
 //! [`parse`]), positions, metadata of fields, and the payload of a NaN. A batch whose ops are all `+I` is read as an
 //! append-only one. Arrow types that are not in the table can be printed but not parsed.
 
