@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, BinaryArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
+use hashbrown::DefaultHashBuilder;
 use headwater_change::{Error, Result};
 
 use crate::files::{Files, Output, write_error};
@@ -58,10 +59,11 @@ pub(crate) fn run(job: &Job) -> Result<Option<Segment>> {
     tables.sort_unstable();
     tables.dedup();
     let mut target = Target::create(job)?;
+    let hasher = DefaultHashBuilder::default();
     for table in tables {
         let passes = passes(job, table);
         for pass in 0..passes {
-            if !merge_table(job, &readers, table, Share { pass, passes }, &mut target)? {
+            if !merge_table(job, &readers, table, &Share { hasher: &hasher, pass, passes }, &mut target)? {
                 return Ok(None);
             }
         }
@@ -71,14 +73,15 @@ pub(crate) fn run(job: &Job) -> Result<Option<Segment>> {
 }
 
 /// The hashes of one pass.
-#[derive(Clone, Copy)]
-struct Share {
+struct Share<'a> {
+    /// The same for all passes: each key must belong to exactly one.
+    hasher: &'a DefaultHashBuilder,
     pass: u64,
     passes: u64,
 }
 
-impl Share {
-    fn has(self, hash: u64) -> bool {
+impl Share<'_> {
+    fn has(&self, hash: u64) -> bool {
         // The hash table uses the lowest and the highest bits.
         self.passes == 1 || (hash >> 16) % self.passes == self.pass
     }
@@ -99,10 +102,10 @@ fn merge_table(
     job: &Job,
     readers: &[(&Segment, SegmentReader)],
     table: TableKey,
-    share: Share,
+    share: &Share<'_>,
     target: &mut Target<'_>,
 ) -> Result<bool> {
-    let mut seen = KeySet::default();
+    let mut seen = KeySet::new(share.hasher.clone());
     for (source, reader) in readers.iter().rev() {
         for section in source.sections.iter().rev().filter(|section| section.table == table) {
             if job.cancelled.load(Ordering::Relaxed) {
@@ -125,7 +128,7 @@ fn merge_table(
 }
 
 /// Which rows of a delta no newer delta overrides. A later row of the same delta overrides an earlier one.
-fn live_rows(seen: &mut KeySet, upserts: &RecordBatch, share: Share, unique: bool) -> Result<BooleanArray> {
+fn live_rows(seen: &mut KeySet, upserts: &RecordBatch, share: &Share<'_>, unique: bool) -> Result<BooleanArray> {
     let keys = upserts.columns().first().and_then(|keys| keys.as_any().downcast_ref::<BinaryArray>());
     let Some(keys) = keys else {
         return Err(Error::bug("state.delta_shape", "column 0 of a stored delta is not a binary key"));

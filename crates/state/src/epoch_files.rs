@@ -364,4 +364,6 @@ pub(crate) fn lock(files: &dyn Files, folder: &Path) -> Result<Lock> {
 }
 
 #[cfg(test)]
+mod laws;
+#[cfg(test)]
 mod tests;

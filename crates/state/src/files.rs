@@ -179,3 +179,6 @@ pub(crate) fn corrupt(path: &Path, offset: u64, what: impl std::fmt::Display) ->
 fn place(path: &Path) -> Place {
     Place::File { path: path.display().to_string(), line: 0 }
 }
+
+#[cfg(test)]
+pub(crate) mod lossy;

@@ -5,7 +5,6 @@ use std::hash::BuildHasher;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 /// A set of byte strings without an allocation for each.
-#[derive(Default)]
 pub(crate) struct KeySet {
     bytes: Vec<u8>,
     /// End of each key in `bytes`.
@@ -22,6 +21,11 @@ pub(crate) fn memory(keys: u64, key_bytes: u64) -> u64 {
 }
 
 impl KeySet {
+    /// An empty set. Sets with clones of one hasher agree on all hashes.
+    pub(crate) fn new(hasher: DefaultHashBuilder) -> Self {
+        Self { bytes: Vec::new(), ends: Vec::new(), table: HashTable::new(), hasher }
+    }
+
     /// The hash under which keys are looked up.
     pub(crate) fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash_one(key)

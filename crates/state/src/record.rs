@@ -290,4 +290,3 @@ fn decode_stream(mut bytes: Buffer) -> Option<RecordBatch> {
     let mut decoder = StreamDecoder::new();
     decoder.decode(&mut bytes).ok()?
 }
-

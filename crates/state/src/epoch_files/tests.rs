@@ -11,13 +11,13 @@ use super::*;
 use crate::Delta;
 
 /// Rows of a table as a test sees them.
-type Rows = BTreeMap<Vec<u8>, i64>;
+pub(super) type Rows = BTreeMap<Vec<u8>, i64>;
 
-fn table(number: u16) -> TableKey {
+pub(super) fn table(number: u16) -> TableKey {
     TableKey { operator: 7, table: number }
 }
 
-fn delta(number: u16, upserts: &[(&str, i64)], deletes: &[&str]) -> Delta {
+pub(super) fn delta(number: u16, upserts: &[(&str, i64)], deletes: &[&str]) -> Delta {
     let keys: BinaryArray = upserts.iter().map(|(key, _)| Some(key.as_bytes())).collect();
     let values: Int64Array = upserts.iter().map(|(_, value)| *value).collect();
     let columns = [("key", Arc::new(keys) as ArrayRef), ("value", Arc::new(values) as ArrayRef)];
@@ -28,7 +28,7 @@ fn delta(number: u16, upserts: &[(&str, i64)], deletes: &[&str]) -> Delta {
     }
 }
 
-fn commit(epoch: u64, deltas: Vec<Delta>) -> Commit {
+pub(super) fn commit(epoch: u64, deltas: Vec<Delta>) -> Commit {
     Commit {
         epoch: Epoch(epoch),
         deltas,
@@ -38,7 +38,7 @@ fn commit(epoch: u64, deltas: Vec<Delta>) -> Commit {
     }
 }
 
-fn rows(state: &mut dyn Backend, number: u16) -> Result<Rows> {
+pub(super) fn rows(state: &mut dyn Backend, number: u16) -> Result<Rows> {
     let mut rows = Rows::new();
     state.restore(table(number), &mut |upserts, deletes| {
         for key in deletes.iter().flatten() {
