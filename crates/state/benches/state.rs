@@ -5,6 +5,8 @@
 //! sequential write of the same bytes with one `fdatasync`, taken in turns with the commits. Writes below the target
 //! folder, which must be on the disk that is meant.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 #[path = "state/fjall_backend.rs"]
 mod fjall_backend;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::{BinaryArray, RecordBatch};
 use arrow::buffer::{Buffer, MutableBuffer};
-use headwater_change::Result;
+use headwater_change::{Error, Result};
 
 use crate::Committed;
 use crate::bytes::Writer;
@@ -195,9 +195,30 @@ impl SegmentReader {
     /// Reads a delta and checks that it is what was written.
     pub(crate) fn section(&self, section: &Section) -> Result<(RecordBatch, BinaryArray)> {
         let bytes = self.bytes(section.offset, section.length)?;
-        section
-            .decode(&bytes)
-            .ok_or_else(|| corrupt(&self.path, section.offset, "the rows of a table are not what was written"))
+        section.decode(&bytes).ok_or_else(|| self.damaged(section))
+    }
+
+    /// Copies the whole records of this file to another folder, durably but for the name, and checks every row.
+    pub(crate) fn copy(&self, files: &dyn Files, to: &Path, sealed: Option<u64>) -> Result<()> {
+        let (segment, _) = self.scan(sealed)?;
+        for section in &segment.sections {
+            if !section.is_whole(self.checksum(section)?) {
+                return Err(self.damaged(section));
+            }
+        }
+        let path = path(to, self.number);
+        let mut output = files.create(&path).map_err(|error| write_error(&path, error))?;
+        let mut offset = 0;
+        while offset < segment.length {
+            let window = self.bytes(offset, (segment.length - offset).min(WINDOW as u64))?;
+            output.write_all(&window).map_err(|error| write_error(&path, error))?;
+            offset += window.len() as u64;
+        }
+        output.sync().map_err(|error| write_error(&path, error))
+    }
+
+    fn damaged(&self, section: &Section) -> Error {
+        corrupt(&self.path, section.offset, "the rows of a table are not what was written")
     }
 
     fn checksum(&self, section: &Section) -> Result<u32> {

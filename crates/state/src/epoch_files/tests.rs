@@ -91,3 +91,96 @@ fn a_folder_in_use_is_locked() {
     assert_eq!((error.code(), error.kind()), ("state.locked", ErrorKind::Usage));
     assert!(error.hint_text().is_some());
 }
+
+#[test]
+fn another_version_of_the_format_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(EpochFiles::open(folder.path()).unwrap());
+    let path = folder.path().join(manifest::FILE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("headwater-state 1", "headwater-state 2")).unwrap();
+    let error = EpochFiles::open(folder.path()).err().unwrap();
+    assert_eq!((error.code(), error.kind()), ("state.version", ErrorKind::Usage));
+    assert!(error.message().contains("format 2"));
+}
+
+#[test]
+fn a_state_without_its_manifest_is_not_taken_for_a_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = EpochFiles::open(folder.path()).unwrap();
+    state.commit(commit(1, vec![])).unwrap();
+    drop(state);
+    std::fs::remove_file(folder.path().join(manifest::FILE)).unwrap();
+    assert_eq!(EpochFiles::open(folder.path()).err().unwrap().code(), "state.corrupt");
+}
+
+#[test]
+fn commits_that_break_the_rules_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut state = EpochFiles::open(folder.path()).unwrap();
+    state.commit(commit(3, vec![])).unwrap();
+    assert_eq!(state.commit(commit(3, vec![])).unwrap_err().code(), "state.epoch_order");
+    let no_key = Delta { upserts: delta(0, &[("a", 1)], &[]).upserts.project(&[1]).unwrap(), ..delta(0, &[], &[]) };
+    assert_eq!(state.commit(commit(4, vec![no_key])).unwrap_err().code(), "state.delta_shape");
+    assert_eq!(state.committed().epoch, Epoch(3));
+}
+
+#[test]
+fn merging_goes_on_beside_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { log_ratio: 1, log_bytes_min: 20_000, ..Limits::default() };
+    let files: Arc<dyn Files> = Arc::new(SystemFiles);
+    let mut state = EpochFiles::open_with(Arc::clone(&files), folder.path(), limits).unwrap();
+    for epoch in 1..=100 {
+        let keys: Vec<String> = (epoch..epoch + 50).map(|key| format!("key {key:04}")).collect();
+        let upserts: Vec<_> = keys.iter().map(|key| (key.as_str(), epoch as i64)).collect();
+        let gone = format!("key {:04}", epoch - 1);
+        state.commit(commit(epoch, vec![delta(0, &upserts, &[&gone])])).unwrap();
+        if epoch % 40 == 0 {
+            // Dropped in the middle of whatever merge there is.
+            drop(state);
+            state = EpochFiles::open_with(Arc::clone(&files), folder.path(), limits).unwrap();
+        }
+    }
+    state.collect_merge(true).unwrap();
+    assert!(state.sealed.iter().any(|segment| segment.merged), "nothing was ever merged");
+    let found = rows(&mut state, 0).unwrap();
+    assert_eq!(found.len(), 50);
+    assert_eq!(found.get("key 0100".as_bytes()), Some(&100));
+    let names = SystemFiles.names(folder.path()).unwrap();
+    let segments = names.iter().filter(|name| segment::file_number(name).is_some()).count();
+    assert_eq!(segments, state.sealed.len() + 1, "old segments were not removed");
+}
+
+#[test]
+fn a_savepoint_is_the_state_of_its_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (live, saved) = (folder.path().join("live"), folder.path().join("saved"));
+    assert_eq!(crate::savepoint(&live, &saved).unwrap_err().code(), "state.savepoint");
+    let mut state = EpochFiles::open(&live).unwrap();
+    state.commit(commit(1, vec![delta(0, &[("a", 1)], &[])])).unwrap();
+    state.start_merge().unwrap();
+    state.collect_merge(true).unwrap();
+    state.commit(commit(2, vec![delta(0, &[("b", 2)], &[])])).unwrap();
+    assert_eq!(crate::savepoint(&live, &saved).unwrap_err().code(), "state.locked");
+    drop(state);
+    crate::savepoint(&live, &saved).unwrap();
+    assert_eq!(crate::savepoint(&live, &saved).unwrap_err().code(), "state.savepoint");
+    let mut state = EpochFiles::open(&live).unwrap();
+    state.commit(commit(3, vec![delta(0, &[], &["a"])])).unwrap();
+    let mut state = EpochFiles::open(&saved).unwrap();
+    assert_eq!(state.committed().epoch, Epoch(2));
+    assert_eq!(rows(&mut state, 0).unwrap(), expected(&[("a", 1), ("b", 2)]));
+}
+
+#[test]
+fn memory_keeps_facts_and_rows_only_when_asked() {
+    for (mut state, kept) in
+        [(crate::MemoryBackend::new(), Rows::new()), (crate::MemoryBackend::keeping_rows(), expected(&[("b", 2)]))]
+    {
+        state.commit(commit(1, vec![delta(0, &[("a", 1), ("b", 2)], &[])])).unwrap();
+        state.commit(commit(2, vec![delta(0, &[], &["a"])])).unwrap();
+        assert_eq!(state.committed().epoch, Epoch(2));
+        assert_eq!(rows(&mut state, 0).unwrap(), kept);
+    }
+}

@@ -154,7 +154,7 @@ impl Files for LossyFiles {
         let mut disk = self.disk();
         let failed = disk.begin();
         // Even a rename that failed may have happened.
-        if failed.is_ok() || disk.operations % 2 == 0 {
+        if failed.is_ok() || disk.operations.is_multiple_of(2) {
             let inode = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
             disk.names.insert(to.to_owned(), inode);
             disk.renamed();
