@@ -115,6 +115,13 @@ impl Error {
         self
     }
 
+    /// Replaces where it happened: for a caller who knows the same place in terms nearer to the user.
+    #[must_use]
+    pub fn moved_to(mut self, place: Place) -> Self {
+        self.0.place = Some(place);
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

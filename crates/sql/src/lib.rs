@@ -1,8 +1,30 @@
 //! Text in, plan out. Pure: no I/O, no clock, no async runtime.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod bind;
+mod catalog;
+mod convert;
+mod diagnose;
+mod dialect;
+mod explain;
+mod functions;
+mod fuse;
+mod optimize;
+mod parse;
 mod plan;
+mod rewrite;
+mod script;
+mod session;
+mod settings;
+mod types;
 
+pub use catalog::{Capabilities, Connectors};
+pub use parse::{CreateTable, CreateView, Insert, Statement, parse};
 pub use plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, TableSpec, Watermark, Window,
     WindowAggregate,
 };
+pub use script::Script;
+pub use session::{Outcome, Pipeline, Session};
+pub use settings::{SETTINGS, Settings};
+pub use types::type_name;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 use headwater_change::{ChangelogMode, TableId};
@@ -37,6 +38,8 @@ pub struct Node {
 pub enum NodeKind {
     /// Reads a table of a connector.
     Scan(TableSpec),
+    /// Gives these rows once: `VALUES`, or a SELECT without FROM. Read like a scan.
+    Values(RecordBatch),
     /// Filters, then projects. Keeps ops; a row that does not pass is dropped with its op.
     Calc(Calc),
     /// Gives every row the watermark that is in force before it.

@@ -1,0 +1,194 @@
+//! Aggregates by Flink's types: SUM of an integer keeps its type and wraps, AVG of an integer is that integer truncated,
+//! decimals keep their scale. The stream engine computes them itself; the accumulators here are what batch runs.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, FieldRef, Float64Type, Int64Type};
+use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
+use datafusion::functions_aggregate::{count::count_udaf, min_max::max_udaf, min_max::min_udaf};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+
+/// The aggregates by name.
+pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
+    let ours = |name: &'static str| {
+        Arc::new(AggregateUDF::from(FlinkMean { name, signature: Signature::any(1, Volatility::Immutable) }))
+    };
+    vec![count_udaf(), min_udaf(), max_udaf(), ours("sum"), ours("avg")]
+}
+
+/// SUM and AVG.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FlinkMean {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl FlinkMean {
+    fn averages(&self) -> bool {
+        self.name == "avg"
+    }
+}
+
+impl AggregateUDFImpl for FlinkMean {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, args: &[DataType]) -> Result<DataType> {
+        match args.first() {
+            Some(DataType::Decimal128(_, scale)) => {
+                Ok(DataType::Decimal128(38, if self.averages() { (*scale).max(6) } else { *scale }))
+            }
+            Some(number) if number.is_signed_integer() || number.is_floating() => Ok(number.clone()),
+            Some(DataType::Null) => Ok(DataType::Int32),
+            Some(other) => plan_err!("{} does not take {}", self.name.to_uppercase(), crate::types::type_name(other)),
+            None => plan_err!("{} takes one argument", self.name.to_uppercase()),
+        }
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(MeanAccumulator {
+            averages: self.averages(),
+            distinct: args.is_distinct.then(Default::default),
+            result: args.return_field.data_type().clone(),
+            integer: 0,
+            scale: 0,
+            float: 0.0,
+            count: 0,
+        }))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        if args.is_distinct {
+            return plan_err!("{}(DISTINCT) runs in one stage", self.name.to_uppercase());
+        }
+        let field = |name: &str, data_type| Arc::new(Field::new(format!("{}[{name}]", args.name), data_type, true));
+        Ok(vec![
+            field("integer", DataType::Decimal128(38, 0)),
+            field("scale", DataType::Int64),
+            field("float", DataType::Float64),
+            field("count", DataType::Int64),
+        ])
+    }
+}
+
+#[derive(Debug)]
+struct MeanAccumulator {
+    averages: bool,
+    distinct: Option<std::collections::HashSet<ScalarValue>>,
+    result: DataType,
+    /// Sum of integers, or of unscaled decimals.
+    integer: i128,
+    /// Scale of the unscaled decimals.
+    scale: i8,
+    float: f64,
+    count: i64,
+}
+
+impl MeanAccumulator {
+    fn add(&mut self, values: &ArrayRef) -> Result<()> {
+        match values.data_type() {
+            DataType::Null => {}
+            DataType::Decimal128(_, scale) => {
+                self.scale = *scale;
+                for value in values.as_primitive::<Decimal128Type>().iter().flatten() {
+                    self.integer = self.integer.wrapping_add(value);
+                    self.count += 1;
+                }
+            }
+            number if number.is_floating() => {
+                for value in cast(values, &DataType::Float64)?.as_primitive::<Float64Type>().iter().flatten() {
+                    self.float += value;
+                    self.count += 1;
+                }
+            }
+            _ => {
+                for value in cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().iter().flatten() {
+                    self.integer = self.integer.wrapping_add(i128::from(value));
+                    self.count += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decimal(&self, precision: u8, scale: i8) -> Option<i128> {
+        let shift = u32::try_from(scale - self.scale).ok()?;
+        let value = if self.averages {
+            let scaled = self.integer.checked_mul(10_i128.checked_pow(shift)?)?;
+            let count = i128::from(self.count);
+            let (quotient, remainder) = (scaled / count, scaled % count);
+            quotient + if remainder.abs() * 2 >= count { scaled.signum() } else { 0 }
+        } else {
+            self.integer
+        };
+        Decimal128Type::validate_decimal_precision(value, precision, scale).is_ok().then_some(value)
+    }
+}
+
+impl Accumulator for MeanAccumulator {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let Some(values) = values.first() else { return exec_err!("SUM and AVG take one argument") };
+        let Some(mut seen) = self.distinct.take() else { return self.add(values) };
+        for row in 0..values.len() {
+            if !values.is_null(row) && seen.insert(ScalarValue::try_from_array(values, row)?) {
+                self.add(&values.slice(row, 1))?;
+            }
+        }
+        self.distinct = Some(seen);
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        if self.count == 0 {
+            return ScalarValue::try_from(&self.result);
+        }
+        let whole = if self.averages { self.integer / i128::from(self.count) } else { self.integer };
+        let float = if self.averages { self.float / self.count as f64 } else { self.float };
+        // Narrowing wraps on purpose: that is what SUM of an integer does in Flink.
+        Ok(match &self.result {
+            DataType::Int8 => ScalarValue::Int8(Some(whole as i8)),
+            DataType::Int16 => ScalarValue::Int16(Some(whole as i16)),
+            DataType::Int32 => ScalarValue::Int32(Some(whole as i32)),
+            DataType::Int64 => ScalarValue::Int64(Some(whole as i64)),
+            DataType::Float32 => ScalarValue::Float32(Some(float as f32)),
+            DataType::Float64 => ScalarValue::Float64(Some(float)),
+            DataType::Decimal128(p, s) => ScalarValue::Decimal128(self.decimal(*p, *s), *p, *s),
+            other => return exec_err!("SUM and AVG do not give {other}"),
+        })
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(self) + self.distinct.as_ref().map_or(0, |seen| seen.len() * size_of::<ScalarValue>() * 2)
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![
+            ScalarValue::Decimal128(Some(self.integer), 38, 0),
+            ScalarValue::Int64(Some(i64::from(self.scale))),
+            ScalarValue::Float64(Some(self.float)),
+            ScalarValue::Int64(Some(self.count)),
+        ])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let [integer, scale, float, count] = states else { return exec_err!("SUM and AVG keep four states") };
+        for row in 0..integer.len() {
+            let rows = count.as_primitive::<Int64Type>().value(row);
+            if rows > 0 {
+                self.integer = self.integer.wrapping_add(integer.as_primitive::<Decimal128Type>().value(row));
+                self.scale = i8::try_from(scale.as_primitive::<Int64Type>().value(row)).unwrap_or(0);
+                self.float += float.as_primitive::<Float64Type>().value(row);
+                self.count += rows;
+            }
+        }
+        Ok(())
+    }
+}
