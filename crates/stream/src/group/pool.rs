@@ -10,9 +10,15 @@ use headwater_change::{Error, Result};
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// A thread and the way to it; both go when the pool is dropped.
+struct Worker {
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
 /// A fixed number of threads that take jobs.
 pub(crate) struct Pool {
-    workers: Vec<(Option<Sender<Job>>, Option<JoinHandle<()>>)>,
+    workers: Vec<Worker>,
 }
 
 impl Pool {
@@ -28,7 +34,7 @@ impl Pool {
                     .hint("lower --parallelism or raise the limit of threads (ulimit -u)")
                     .caused_by(error)
             })?;
-            workers.push((Some(sender), Some(thread)));
+            workers.push(Worker { jobs: Some(sender), thread: Some(thread) });
         }
         Ok(Self { workers })
     }
@@ -48,8 +54,10 @@ impl Pool {
         let mut own = Vec::new();
         for (number, mut shard) in shards.into_iter().enumerate() {
             slots.push(None);
-            let worker =
-                number.checked_sub(1).and_then(|worker| self.workers.get(worker)).and_then(|worker| worker.0.as_ref());
+            let worker = number
+                .checked_sub(1)
+                .and_then(|worker| self.workers.get(worker))
+                .and_then(|worker| worker.jobs.as_ref());
             match worker {
                 Some(worker) => {
                     let (work, results) = (work.clone(), results.clone());
@@ -78,11 +86,9 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        for (sender, _) in &mut self.workers {
-            sender.take();
-        }
-        for (_, thread) in &mut self.workers {
-            if let Some(thread) = thread.take() {
+        self.workers.iter_mut().for_each(|worker| drop(worker.jobs.take()));
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
                 // A thread that panicked has been reported by `run`.
                 let _ = thread.join();
             }

@@ -1,6 +1,9 @@
 //! Plans built by hand, as the planner would give them, and runs of them.
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "every test file uses a part of this")]
 
+pub mod crash;
+pub mod history;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
