@@ -1,0 +1,45 @@
+-- The shop: what MySQL serves well. Works on MySQL 8+ and MariaDB 10.6+.
+CREATE DATABASE IF NOT EXISTS shop;
+USE shop;
+
+CREATE TABLE users (
+  user_id BIGINT PRIMARY KEY AUTO_INCREMENT,
+  name VARCHAR(100) NOT NULL,
+  email VARCHAR(200) NOT NULL UNIQUE,
+  signed_up_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)
+);
+
+CREATE TABLE products (
+  product_id BIGINT PRIMARY KEY AUTO_INCREMENT,
+  name VARCHAR(200) NOT NULL,
+  price DECIMAL(10, 2) NOT NULL,
+  stock INT NOT NULL DEFAULT 0,
+  updated_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3) ON UPDATE CURRENT_TIMESTAMP(3)
+);
+
+CREATE TABLE orders (
+  order_id BIGINT PRIMARY KEY AUTO_INCREMENT,
+  user_id BIGINT NOT NULL,
+  product_id BIGINT NOT NULL,
+  quantity INT NOT NULL,
+  amount DECIMAL(12, 2) NOT NULL,
+  status ENUM('placed', 'paid', 'cancelled') NOT NULL DEFAULT 'placed',
+  ordered_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+  KEY (product_id)
+);
+
+CREATE TABLE jobs (
+  job_id BIGINT PRIMARY KEY AUTO_INCREMENT,
+  job_type VARCHAR(100) NOT NULL,
+  payload JSON NOT NULL,
+  status VARCHAR(20) NOT NULL DEFAULT 'pending',
+  run_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)
+);
+
+CREATE TABLE daily_product_sales (
+  day DATE NOT NULL,
+  product_id BIGINT NOT NULL,
+  orders BIGINT NOT NULL,
+  revenue DECIMAL(14, 2) NOT NULL,
+  PRIMARY KEY (day, product_id)
+);
