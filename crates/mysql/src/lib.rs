@@ -1,1 +1,30 @@
+//! Everything that speaks MySQL's and MariaDB's bytes: the source `mysql-cdc`, a snapshot of tables followed by the binlog.
 //!
+//! ```text
+//!  config ─► client ─► check ─► snapshot ──┐
+//!                        └────► replication ├─► rows (bytes → Arrow) ─► source (queue, positions) ─► Reader
+//! ```
+//!
+//! The laws: no gap and no duplicate between snapshot and log, or after any interruption; a transaction is never split
+//! by a position; a value is the same whichever way it came; what cannot be read exactly is an error.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod batcher;
+mod bytes;
+mod check;
+mod client;
+mod config;
+mod ident;
+mod position;
+mod queue;
+mod replication;
+pub mod rows;
+pub mod schema;
+mod snapshot;
+mod source;
+mod statement;
+
+pub use config::OPTIONS;
+pub use ident::{Identifier, ident};
+pub use source::source;

@@ -1,0 +1,139 @@
+//! Connections: TLS by `ssl.mode`, sessions that mean the same everywhere (UTC, utf8mb4), errors in the product's terms.
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, OptsBuilder, SslOpts};
+
+use headwater_change::{Error, Place, Result};
+
+use crate::config::{Config, SslMode};
+
+/// What every session says first. `net_write_timeout` lets a slow reader take a day for its snapshot.
+const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', \
+                       SESSION net_write_timeout=86400, SESSION wait_timeout=86400";
+
+/// Which product answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavor {
+    MySql,
+    MariaDb,
+}
+
+/// Connects once.
+pub(crate) async fn connect(config: &Config) -> Result<Conn> {
+    let attempt = async {
+        match connect_with(config, config.ssl).await {
+            Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
+                if config.ssl == SslMode::Preferred =>
+            {
+                connect_with(config, SslMode::Disabled).await
+            }
+            other => other,
+        }
+    };
+    // The password is looked up here too, so that a missing file is not taken for a refusal by the server.
+    config.password()?;
+    match tokio::time::timeout(config.connect_timeout, attempt).await {
+        Ok(Ok(conn)) => Ok(conn),
+        Ok(Err(error)) => Err(connect_error(config, error)),
+        Err(_) => Err(Error::remote("mysql.connect", format!("{}:{} does not answer", config.host, config.port))
+            .detail(format!("no connection within {:?}", config.connect_timeout))),
+    }
+}
+
+async fn connect_with(config: &Config, ssl: SslMode) -> mysql_async::Result<Conn> {
+    let password = config.password().map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
+    let mut options = OptsBuilder::default()
+        .ip_or_hostname(config.host.as_str())
+        .tcp_port(config.port)
+        .user(Some(config.user.as_str()))
+        .pass(Some(password))
+        .prefer_socket(false)
+        .stmt_cache_size(0)
+        .setup(vec![SESSION]);
+    if ssl != SslMode::Disabled {
+        let mut tls = SslOpts::default();
+        if let Some(path) = &config.ssl_ca {
+            tls = tls.with_root_certs(vec![path.clone().into()]).with_disable_built_in_roots(true);
+        }
+        tls = match ssl {
+            SslMode::VerifyIdentity => tls,
+            SslMode::VerifyCa => tls.with_danger_skip_domain_validation(true),
+            _ => tls.with_danger_accept_invalid_certs(true),
+        };
+        options = options.ssl_opts(tls);
+    }
+    Conn::new(options).await
+}
+
+fn connect_error(config: &Config, error: mysql_async::Error) -> Error {
+    let place = format!("{}:{}", config.host, config.port);
+    match &error {
+        mysql_async::Error::Server(server) if matches!(server.code, 1044 | 1045 | 1698 | 1251) => {
+            Error::usage("mysql.access_denied", format!("{place} refuses the user '{}'", config.user))
+                .detail(server.message.clone())
+                .hint("check 'username' and 'password', and from which hosts the user may connect")
+                .at(Place::Option("password".into()))
+        }
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            Error::usage("mysql.tls", format!("{place} does not offer TLS"))
+                .hint("set 'ssl.mode' = 'preferred', or give the server a certificate")
+                .at(Place::Option("ssl.mode".into()))
+        }
+        mysql_async::Error::Io(mysql_async::IoError::Tls(tls)) => {
+            let detail = tls.to_string();
+            Error::usage("mysql.tls", format!("no trusted connection to {place}"))
+                .detail(detail)
+                .hint("point 'ssl.ca' to the authority's certificate, or lower 'ssl.mode'")
+                .at(Place::Option("ssl.mode".into()))
+                .caused_by(error)
+        }
+        _ if error.to_string().contains("certificate") => {
+            let detail = error.to_string();
+            Error::usage("mysql.tls", format!("no trusted connection to {place}"))
+                .detail(detail)
+                .hint("point 'ssl.ca' to the authority's certificate, or lower 'ssl.mode'")
+                .at(Place::Option("ssl.mode".into()))
+        }
+        _ => {
+            let detail = error.to_string();
+            Error::remote("mysql.connect", format!("cannot connect to {place}")).detail(detail).caused_by(error)
+        }
+    }
+}
+
+/// An error of a statement.
+pub(crate) fn query_error(what: &str, error: mysql_async::Error) -> Error {
+    let detail = error.to_string();
+    Error::remote("mysql.query", format!("the server did not {what}")).detail(detail).caused_by(error)
+}
+
+/// The first row of a statement's result as texts; NULL is `None`.
+pub(crate) async fn row(conn: &mut Conn, sql: &str) -> mysql_async::Result<Option<Vec<Option<String>>>> {
+    Ok(rows(conn, sql).await?.into_iter().next())
+}
+
+/// All rows of a statement's result as texts.
+pub(crate) async fn rows(conn: &mut Conn, sql: &str) -> mysql_async::Result<Vec<Vec<Option<String>>>> {
+    let rows: Vec<mysql_async::Row> = conn.query(sql).await?;
+    let text = |value| match value {
+        mysql_async::Value::NULL => None,
+        mysql_async::Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        other => Some(other.as_sql(true)),
+    };
+    Ok(rows.into_iter().map(|row| row.unwrap().into_iter().map(text).collect()).collect())
+}
+
+/// A variable's value; empty where there is no such variable.
+pub(crate) async fn variable(conn: &mut Conn, name: &str) -> Result<String> {
+    match row(conn, &format!("SELECT @@GLOBAL.{name}")).await {
+        Ok(row) => Ok(row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_default()),
+        Err(mysql_async::Error::Server(server)) if server.code == 1193 => Ok(String::new()),
+        Err(error) => Err(query_error("show a variable", error)),
+    }
+}
+
+/// Which product it is.
+pub(crate) async fn flavor(conn: &mut Conn) -> Result<Flavor> {
+    let version = variable(conn, "version").await?;
+    Ok(if version.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql })
+}

@@ -1,0 +1,20 @@
+//! Row images into Arrow builders, directed by the wanted schema: only wanted columns are built, others are stepped over.
+//!
+//! ```text
+//!  TABLE_MAP ─► table_map ─┐
+//!  ROWS event ─► event ────┴─► cell (borrowed value) ─► build (Arrow builders)
+//!  binary protocol row ──────► cell ──────────────────────┘
+//! ```
+//!
+//! Snapshot and log meet in [`cell::Cell`], so a value is the same whichever way it came.
+
+pub mod build;
+pub mod cell;
+pub(crate) mod decimal;
+pub mod event;
+pub mod json;
+pub mod table_map;
+pub mod temporal;
+
+#[cfg(test)]
+mod tests;
