@@ -161,7 +161,10 @@ fn double(number: f64, out: &mut String) {
     let scientific = format!("{number:e}");
     let exponent: i32 = scientific.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
     if (-15..15).contains(&exponent) || number == 0.0 {
-        let _ = write!(out, "{number:?}");
+        let _ = write!(out, "{number}");
+        if number.fract() == 0.0 {
+            out.push_str(".0");
+        }
     } else {
         out.push_str(&scientific);
     }
