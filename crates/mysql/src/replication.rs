@@ -337,7 +337,7 @@ impl<'a> Log<'a> {
             XID => self.end(),
             XA_PREPARE => self.prepared(data)?,
             GTID | ANONYMOUS_GTID | TAGGED_GTID | MARIADB_GTID => self.begin(event)?,
-            ROTATE => self.rotate(data, header.log_pos() == 0)?,
+            ROTATE => self.rotate(without_checksum(event), header.log_pos() == 0)?,
             FORMAT => self.maps.clear(),
             PAYLOAD => {
                 self.transaction.payload = true;
@@ -604,6 +604,21 @@ impl<'a> Log<'a> {
             ),
         })
     }
+}
+
+/// The data of an event that may come before the log says that it has checksums: a checksum that fits is taken off.
+fn without_checksum(event: &Event) -> &[u8] {
+    let (header, data) = (event.header(), event.data());
+    let Some((body, checksum)) = data.split_last_chunk::<4>() else { return data };
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&header.timestamp().to_le_bytes());
+    hasher.update(&[header.event_type_raw()]);
+    for number in [header.server_id(), header.event_size(), header.log_pos()] {
+        hasher.update(&number.to_le_bytes());
+    }
+    hasher.update(&header.flags_raw().to_le_bytes());
+    hasher.update(body);
+    if hasher.finalize() == u32::from_le_bytes(*checksum) { body } else { data }
 }
 
 enum Waited {

@@ -21,8 +21,7 @@ fn fields() -> Vec<Field> {
 
 /// The table as the fold of a log prints it.
 fn table(db: &Db) -> Vec<String> {
-    let mut rows: Vec<String> =
-        db.texts("SELECT CONCAT(id, ' | ', v) FROM shop.t").into_iter().flatten().collect();
+    let mut rows: Vec<String> = db.texts("SELECT CONCAT(id, ' | ', v) FROM shop.t").into_iter().flatten().collect();
     rows.sort();
     rows
 }
@@ -137,7 +136,8 @@ fn broken_connections(db: &Db) {
             db.run(&[&format!("INSERT INTO shop.t VALUES ({next}, 0), ({}, 1)", next + 1)]);
             next += 2;
         }
-        let dumps = db.texts("SELECT CAST(ID AS CHAR) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'");
+        let dumps =
+            db.texts("SELECT CAST(ID AS CHAR) FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'");
         for id in dumps.into_iter().flatten() {
             db.try_run(&format!("KILL {id}"));
         }
@@ -179,7 +179,12 @@ fn a_purged_log_is_fenced(db: &Db) {
     read_until(reader.as_mut(), &mut batches, |b| rows(b) == 1);
     let position = ends(&batches).last().expect("an end").1.clone();
     drop(reader);
-    db.run(&["INSERT INTO shop.t VALUES (1, 1)", "FLUSH BINARY LOGS", "INSERT INTO shop.t VALUES (2, 1)", "FLUSH BINARY LOGS"]);
+    db.run(&[
+        "INSERT INTO shop.t VALUES (1, 1)",
+        "FLUSH BINARY LOGS",
+        "INSERT INTO shop.t VALUES (2, 1)",
+        "FLUSH BINARY LOGS",
+    ]);
     let last = db.texts("SHOW BINARY LOGS").into_iter().flatten().last().expect("a log");
     let gone = support::within(std::time::Duration::from_secs(60), || {
         db.run(&[&format!("PURGE BINARY LOGS TO '{last}'")]);

@@ -29,8 +29,22 @@ fn cases() -> Vec<Case> {
         ("BIGINT UNSIGNED", D::Decimal128(20, 0), &[("18446744073709551615", "18446744073709551615")]),
         ("BIGINT UNSIGNED", D::UInt64, &[("18446744073709551615", "18446744073709551615")]),
         ("DECIMAL(10,2)", D::Decimal128(10, 2), &[("-12345678.90", "-12345678.90"), ("0.05", "0.05")]),
-        ("DECIMAL(38,10)", D::Decimal128(38, 10), &[("-1234567890123456789012345678.0123456789", "-1234567890123456789012345678.0123456789")]),
-        ("DECIMAL(65,30)", D::Utf8, &[("-99999999999999999999999999999999999.000000000000000000000000000001", "\"-99999999999999999999999999999999999.000000000000000000000000000001\""), ("0.5", "\"0.500000000000000000000000000000\"")]),
+        (
+            "DECIMAL(38,10)",
+            D::Decimal128(38, 10),
+            &[("-1234567890123456789012345678.0123456789", "-1234567890123456789012345678.0123456789")],
+        ),
+        (
+            "DECIMAL(65,30)",
+            D::Utf8,
+            &[
+                (
+                    "-99999999999999999999999999999999999.000000000000000000000000000001",
+                    "\"-99999999999999999999999999999999999.000000000000000000000000000001\"",
+                ),
+                ("0.5", "\"0.500000000000000000000000000000\""),
+            ],
+        ),
         ("FLOAT", D::Float32, &[("1.1234567", "1.1234567"), ("-0.5", "-0.5")]),
         ("DOUBLE", D::Float64, &[("0.1", "0.1"), ("-1.5e300", "-1.5e300")]),
         ("CHAR(10) CHARACTER SET utf8mb4", D::Utf8, &[("'a ü😀 '", "\"a ü😀\""), ("''", "\"\"")]),
@@ -42,25 +56,57 @@ fn cases() -> Vec<Case> {
         ("BINARY(4)", D::Binary, &[("x'0100'", "x'01000000'"), ("x'20202020'", "x'20202020'")]),
         ("VARBINARY(300)", D::Binary, &[("x'00ff00'", "x'00ff00'")]),
         ("BLOB", D::Binary, &[("x'deadbeef'", "x'deadbeef'"), ("''", "x''")]),
-        ("DATE", D::Date32, &[("'2024-02-29'", "2024-02-29"), ("'0000-00-00'", "null"), ("'9999-12-31'", "9999-12-31")]),
+        (
+            "DATE",
+            D::Date32,
+            &[("'2024-02-29'", "2024-02-29"), ("'0000-00-00'", "null"), ("'9999-12-31'", "9999-12-31")],
+        ),
         ("DATE", D::Utf8, &[("'2024-00-00'", "\"2024-00-00\"")]),
         ("TIME", D::Time32(TimeUnit::Second), &[("'23:59:59'", "23:59:59")]),
         ("TIME(3)", D::Time32(TimeUnit::Millisecond), &[("'10:00:00.125'", "10:00:00.125")]),
         ("TIME(6)", D::Time64(TimeUnit::Microsecond), &[("'00:00:00.000001'", "00:00:00.000001")]),
         ("TIME(2)", D::Utf8, &[("'-838:59:58.99'", "\"-838:59:58.99\""), ("'-00:00:00.01'", "\"-00:00:00.01\"")]),
-        ("DATETIME", D::Timestamp(TimeUnit::Second, None), &[("'2024-04-25 10:00:01'", "2024-04-25T10:00:01"), ("'0000-00-00'", "null")]),
-        ("DATETIME(3)", D::Timestamp(TimeUnit::Millisecond, None), &[("'1969-12-31 23:59:59.999'", "1969-12-31T23:59:59.999")]),
-        ("DATETIME(6)", D::Timestamp(TimeUnit::Microsecond, None), &[("'9999-12-31 23:59:59.999999'", "9999-12-31T23:59:59.999999")]),
+        (
+            "DATETIME",
+            D::Timestamp(TimeUnit::Second, None),
+            &[("'2024-04-25 10:00:01'", "2024-04-25T10:00:01"), ("'0000-00-00'", "null")],
+        ),
+        (
+            "DATETIME(3)",
+            D::Timestamp(TimeUnit::Millisecond, None),
+            &[("'1969-12-31 23:59:59.999'", "1969-12-31T23:59:59.999")],
+        ),
+        (
+            "DATETIME(6)",
+            D::Timestamp(TimeUnit::Microsecond, None),
+            &[("'9999-12-31 23:59:59.999999'", "9999-12-31T23:59:59.999999")],
+        ),
         ("DATETIME(5)", D::Utf8, &[("'2024-04-25 10:00:01.5'", "\"2024-04-25 10:00:01.50000\"")]),
-        ("TIMESTAMP NULL", D::Timestamp(TimeUnit::Second, utc()), &[("'2024-04-25 10:00:01'", "2024-04-25T10:00:01Z"), ("'0000-00-00'", "null")]),
-        ("TIMESTAMP(3) NULL", D::Timestamp(TimeUnit::Millisecond, None), &[("'2024-04-25 10:00:01.5'", "2024-04-25T18:00:01.500")]),
-        ("TIMESTAMP(6) NULL", D::Timestamp(TimeUnit::Microsecond, utc()), &[("'2038-01-19 03:14:07.999999'", "2038-01-19T03:14:07.999999Z")]),
+        (
+            "TIMESTAMP NULL",
+            D::Timestamp(TimeUnit::Second, utc()),
+            &[("'2024-04-25 10:00:01'", "2024-04-25T10:00:01Z"), ("'0000-00-00'", "null")],
+        ),
+        (
+            "TIMESTAMP(3) NULL",
+            D::Timestamp(TimeUnit::Millisecond, None),
+            &[("'2024-04-25 10:00:01.5'", "2024-04-25T18:00:01.500")],
+        ),
+        (
+            "TIMESTAMP(6) NULL",
+            D::Timestamp(TimeUnit::Microsecond, utc()),
+            &[("'2038-01-19 03:14:07.999999'", "2038-01-19T03:14:07.999999Z")],
+        ),
         ("YEAR", D::Int16, &[("2155", "2155"), ("0", "0")]),
         ("ENUM('a','b''c','ü')", D::Utf8, &[("'ü'", "\"ü\""), ("'b''c'", "\"b'c\"")]),
         ("SET('a','b','c')", D::Utf8, &[("'c,a'", "\"a,c\""), ("''", "\"\"")]),
         ("BIT(1)", D::Boolean, &[("b'1'", "true")]),
         ("BIT(12)", D::Int16, &[("b'100000000001'", "2049")]),
-        ("BIT(64)", D::UInt64, &[("b'1111111111111111111111111111111111111111111111111111111111111111'", "18446744073709551615")]),
+        (
+            "BIT(64)",
+            D::UInt64,
+            &[("b'1111111111111111111111111111111111111111111111111111111111111111'", "18446744073709551615")],
+        ),
     ]
 }
 
@@ -71,7 +117,8 @@ fn every_type(flavor: Flavor, arguments: &[&str]) {
     let columns: Vec<String> = cases.iter().enumerate().map(|(n, (sql, ..))| format!("c{n} {sql}")).collect();
     db.run(&[&format!("CREATE TABLE shop.t (id INT PRIMARY KEY, {})", columns.join(", "))]);
     let mut fields = vec![Field::new("id", DataType::Int32, false)];
-    fields.extend(cases.iter().enumerate().map(|(n, (_, wanted, _))| Field::new(format!("c{n}"), wanted.clone(), true)));
+    fields
+        .extend(cases.iter().enumerate().map(|(n, (_, wanted, _))| Field::new(format!("c{n}"), wanted.clone(), true)));
     let insert = |id: usize, nth: usize, empty: bool| {
         let values: Vec<&str> =
             cases.iter().map(|(.., v)| if empty { "NULL" } else { v.get(nth).unwrap_or(&v[0]).0 }).collect();
@@ -98,7 +145,10 @@ fn every_type(flavor: Flavor, arguments: &[&str]) {
         for (at, id) in [(id, id), (4 + id, 10 + id)] {
             let (want, got) = (expected(id, *nth, *empty), &got[at]);
             let pairs = got.split(" | ").zip(want.split(" | ")).enumerate();
-            let wrong: Vec<_> = pairs.filter(|(_, (got, want))| got != want).map(|(n, p)| (n.checked_sub(1).map(|n| cases[n].0), p)).collect();
+            let wrong: Vec<_> = pairs
+                .filter(|(_, (got, want))| got != want)
+                .map(|(n, p)| (n.checked_sub(1).map(|n| cases[n].0), p))
+                .collect();
             assert!(wrong.is_empty(), "{flavor:?} row {id}: {wrong:?}");
         }
     }
@@ -135,9 +185,20 @@ fn json_is_printed_as_mysql_prints_it() {
     let large = format!("'[{}1]'", "\"0123456789\", ".repeat(8_000));
     let documents = [
         "'{\"a\": 1, \"b\": [true, null, -1, 70000, 18446744073709551615, 1.5, 1e100, 0.1, 1.0]}'",
-        "'[]'", "'{}'", "'\"\\u0001 \\\\n \\\\\" ü😀\"'", "'-9223372036854775808'", "'1e15'", "'123456789012345.6'", "'1e-7'",
-        "CAST(1.50 AS JSON)", "CAST(CAST('2024-01-02' AS DATE) AS JSON)", "CAST(CAST('-10:11:12.5' AS TIME(1)) AS JSON)",
-        "CAST(CAST('2024-01-02 03:04:05.000006' AS DATETIME(6)) AS JSON)", "JSON_ARRAY(x'00ff10', b'101')", "NULL", &large,
+        "'[]'",
+        "'{}'",
+        "'\"\\u0001 \\\\n \\\\\" ü😀\"'",
+        "'-9223372036854775808'",
+        "'1e15'",
+        "'123456789012345.6'",
+        "'1e-7'",
+        "CAST(1.50 AS JSON)",
+        "CAST(CAST('2024-01-02' AS DATE) AS JSON)",
+        "CAST(CAST('-10:11:12.5' AS TIME(1)) AS JSON)",
+        "CAST(CAST('2024-01-02 03:04:05.000006' AS DATETIME(6)) AS JSON)",
+        "JSON_ARRAY(x'00ff10', b'101')",
+        "NULL",
+        &large,
     ];
     for document in documents {
         db.run(&[&format!("INSERT INTO shop.t (j) VALUES ({document})")]);

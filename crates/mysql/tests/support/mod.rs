@@ -64,11 +64,12 @@ impl Db {
         result.is_ok()
     }
 
+    /// The first column of a result.
     pub fn texts(&self, sql: &str) -> Vec<Option<String>> {
         let mut conn = self.conn();
-        let rows: Vec<Option<String>> = self.wait(conn.query(sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let rows: Vec<mysql_async::Row> = self.wait(conn.query(sql)).unwrap_or_else(|error| panic!("{sql}: {error}"));
         self.wait(conn.disconnect()).expect("a goodbye");
-        rows
+        rows.into_iter().map(|mut row| row.take(0).expect("a column")).collect()
     }
 
     pub fn source(&self, table: &str, fields: Vec<Field>, extra: &[(&str, &str)]) -> Result<Box<dyn Source>> {
@@ -111,7 +112,11 @@ pub fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
 }
 
 /// Reads until `done`; fails the test after two minutes.
-pub fn read_until(reader: &mut dyn Reader, batches: &mut Vec<ChangeBatch>, mut done: impl FnMut(&[ChangeBatch]) -> bool) {
+pub fn read_until(
+    reader: &mut dyn Reader,
+    batches: &mut Vec<ChangeBatch>,
+    mut done: impl FnMut(&[ChangeBatch]) -> bool,
+) {
     let ok = done(batches)
         || within(Duration::from_secs(120), || {
             match reader.next(1 << 20, Duration::from_millis(100)).expect("a sound log") {
