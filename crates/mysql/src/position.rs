@@ -58,7 +58,10 @@ impl fmt::Display for Gtids {
 
 /// A set of MySQL GTIDs: for each server and tag, closed intervals in order that do not touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct GtidSet(pub(crate) BTreeMap<([u8; 16], String), Vec<(u64, u64)>>);
+pub(crate) struct GtidSet(pub(crate) BTreeMap<Origin, Vec<(u64, u64)>>);
+
+/// A server's UUID and a tag, empty where there is none.
+pub(crate) type Origin = ([u8; 16], String);
 
 impl GtidSet {
     /// Reads `uuid[:tag]:1-5:7,…`, the text that MySQL prints.
@@ -83,18 +86,17 @@ impl GtidSet {
     /// Adds one transaction.
     pub(crate) fn add(&mut self, uuid: [u8; 16], tag: &str, number: u64) {
         // The usual case does not allocate: the next number of a known server.
-        if tag.is_empty() {
-            if let Some((_, last)) = self.0.get_mut(&(uuid, String::new())).and_then(|list| list.last_mut())
-                && *last + 1 == number
-            {
-                *last = number;
-                return;
-            }
+        if tag.is_empty()
+            && let Some((_, last)) = self.0.get_mut(&(uuid, String::new())).and_then(|list| list.last_mut())
+            && *last + 1 == number
+        {
+            *last = number;
+            return;
         }
         self.add_interval((uuid, tag.to_owned()), number, number);
     }
 
-    fn add_interval(&mut self, server: ([u8; 16], String), first: u64, last: u64) {
+    fn add_interval(&mut self, server: Origin, first: u64, last: u64) {
         if first == 0 || last < first {
             return;
         }

@@ -194,7 +194,6 @@ impl<'a> Log<'a> {
                 Some(Ok(event)) => {
                     self.event(&event).await?;
                     if self.batcher.is_full() {
-                        self.handed_events = self.transaction.events;
                         if !self.flush().await? {
                             return Ok(Stop::Closed);
                         }
@@ -231,6 +230,8 @@ impl<'a> Log<'a> {
     }
 
     async fn flush(&mut self) -> Result<bool> {
+        // While events are stepped over, fewer were read than handed over.
+        self.handed_events = self.handed_events.max(self.transaction.events);
         match self.batcher.flush(&self.place.to_string())? {
             Some(message) => Ok(self.queue.push(message).await),
             None => Ok(true),

@@ -65,9 +65,33 @@ fn words(sql: &str) -> impl Iterator<Item = String> {
     words.into_iter()
 }
 
-/// The first wanted table that a statement names.
+/// Words before and around the names of tables.
+const KEYWORDS: [&str; 18] = [
+    "TRUNCATE",
+    "DROP",
+    "TABLE",
+    "IF",
+    "EXISTS",
+    "INSERT",
+    "INTO",
+    "UPDATE",
+    "DELETE",
+    "FROM",
+    "REPLACE",
+    "LOAD",
+    "DATA",
+    "IGNORE",
+    "LOW_PRIORITY",
+    "QUICK",
+    "RESTRICT",
+    "CASCADE",
+];
+
+/// The first wanted table that a statement names, where names are: a list to drop, or right behind the verb.
 pub(crate) fn names_wanted(sql: &str, default_database: &str, config: &Config) -> Option<String> {
-    words(sql).find(|word| match word.split_once('.') {
+    let limit = if meaning(sql) == Meaning::Emptying { usize::MAX } else { 1 };
+    let names = words(sql).filter(|word| !KEYWORDS.iter().any(|keyword| keyword.eq_ignore_ascii_case(word)));
+    names.take(limit).find(|word| match word.split_once('.') {
         Some((database, table)) => config.wants(database, table),
         None => config.wants(default_database, word),
     })

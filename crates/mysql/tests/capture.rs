@@ -171,6 +171,21 @@ fn broken_connections(db: &Db) {
     assert_eq!(memory(&batches), table(db));
 }
 
+fn a_killed_server(db: &Db) {
+    db.run(&["DROP TABLE IF EXISTS shop.t", TABLE, "INSERT INTO shop.t VALUES (0, 0)"]);
+    let mut reader = db.source("t", fields(), &[]).expect("a source").open(&[]).expect("a reader");
+    let mut batches = Vec::new();
+    read_until(reader.as_mut(), &mut batches, |b| rows(b) == 1);
+    for n in 1..4 {
+        db.run(&[&format!("INSERT INTO shop.t VALUES ({n}, 0)")]);
+        db.kill_and_start();
+        db.run(&[&format!("INSERT INTO shop.t VALUES ({}, 0)", n + 10)]);
+    }
+    read_until(reader.as_mut(), &mut batches, |b| rows(b) >= 7);
+    assert_eq!(changes(&batches).len(), 7, "exactly once");
+    assert_eq!(memory(&batches), table(db));
+}
+
 fn a_purged_log_is_fenced(db: &Db) {
     db.run(&["DROP TABLE IF EXISTS shop.t", TABLE, "INSERT INTO shop.t VALUES (0, 0)"]);
     let source = db.source("t", fields(), &[]).expect("a source");
@@ -216,6 +231,7 @@ fn scenarios(flavor: Flavor, arguments: &[&str]) {
     snapshot_under_writes(&db);
     every_position_can_be_resumed(&db);
     broken_connections(&db);
+    a_killed_server(&db);
     definitions_change(&db);
     a_purged_log_is_fenced(&db);
 }

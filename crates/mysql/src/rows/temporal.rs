@@ -24,7 +24,7 @@ impl Date {
 
     /// Days since 1970-01-01, or `None` where the day does not exist (zero dates, 30 February).
     pub fn days(self) -> Option<i32> {
-        let leap = self.year % 4 == 0 && (self.year % 100 != 0 || self.year % 400 == 0);
+        let leap = self.year.is_multiple_of(4) && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         let length = match self.month {
             1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
             4 | 6 | 9 | 11 => 30,

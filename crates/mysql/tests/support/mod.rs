@@ -64,6 +64,26 @@ impl Db {
         result.is_ok()
     }
 
+    /// Kills the server's process and starts it again on its port and data.
+    pub fn kill_and_start(&self) {
+        use std::process::{Command, Stdio};
+        let folder = self.server.folder();
+        let process = std::fs::read_to_string(folder.join("process")).expect("a process");
+        let killed = Command::new("kill").args(["-9", process.trim()]).status().expect("a kill");
+        assert!(killed.success());
+        let gone = within(Duration::from_secs(30), || {
+            std::fs::read_to_string(format!("/proc/{}/stat", process.trim())).map_or(true, |stat| stat.contains(") Z "))
+        });
+        assert!(gone, "the server is gone");
+        let script = match self.flavor {
+            Flavor::MySql => "mysqld",
+            Flavor::MariaDb => "mariadbd",
+        };
+        let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts").join(script);
+        let status = Command::new(script).arg("start").arg(folder).stdin(Stdio::null()).status().expect("a script");
+        assert!(status.success());
+    }
+
     /// The first column of a result.
     pub fn texts(&self, sql: &str) -> Vec<Option<String>> {
         let mut conn = self.conn();
