@@ -48,8 +48,8 @@ struct Cuts {
 }
 
 fn cuts() -> impl Strategy<Value = Cuts> {
-    let counts = || prop::collection::vec(1usize..60, 0..12);
-    (counts(), counts(), 0u64..30, prop::sample::select(vec![1usize, 3])).prop_map(
+    let counts = || prop::collection::vec(1usize..60, 0..20);
+    (counts(), counts(), 0u64..16, prop::sample::select(vec![1usize, 3])).prop_map(
         |(batches, transactions, epoch_millis, parallelism)| Cuts { batches, transactions, epoch_millis, parallelism },
     )
 }

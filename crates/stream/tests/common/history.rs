@@ -72,7 +72,7 @@ pub fn batch(history: &[(Op, Row)], append: bool) -> ChangeBatch {
 fn row() -> impl Strategy<Value = Row> {
     let optional = |range: std::ops::Range<i8>| prop::option::weighted(0.8, range);
     (
-        (prop::option::weighted(0.9, 0u8..4), optional(-3..4), prop::option::weighted(0.8, -999i16..1000)),
+        (prop::option::weighted(0.9, 0u8..6), optional(-3..4), prop::option::weighted(0.8, -999i16..1000)),
         (optional(-8..9), prop::option::weighted(0.8, 0u8..4), prop::option::of(any::<bool>()), -40i64..100),
     )
         .prop_map(|((k, v, d), (f, s, b, ts))| Row { k, v: v.map(|v| v * 40), d, f, s, b, ts })
@@ -80,13 +80,13 @@ fn row() -> impl Strategy<Value = Row> {
 
 /// Inserts, updates and deletes of rows that are there.
 pub fn updating() -> impl Strategy<Value = Vec<(Op, Row)>> {
-    prop::collection::vec((0u8..10, any::<prop::sample::Index>(), row()), 1..40).prop_map(|steps| {
+    prop::collection::vec((0u8..10, any::<prop::sample::Index>(), row()), 1..60).prop_map(|steps| {
         let (mut live, mut history): (Vec<Row>, Vec<(Op, Row)>) = (Vec::new(), Vec::new());
         for (what, which, new) in steps {
             if live.is_empty() || what < 4 {
                 live.push(new.clone());
                 history.push((Op::Insert, new));
-            } else if what < 7 {
+            } else if what < 6 {
                 let at = which.index(live.len());
                 let old = std::mem::replace(&mut live[at], new.clone());
                 history.extend([(Op::UpdateBefore, old), (Op::UpdateAfter, new)]);
