@@ -193,10 +193,8 @@ impl<'a> Log<'a> {
             match event {
                 Some(Ok(event)) => {
                     self.event(&event).await?;
-                    if self.batcher.is_full() {
-                        if !self.flush().await? {
-                            return Ok(Stop::Closed);
-                        }
+                    if self.batcher.is_full() && !self.flush().await? {
+                        return Ok(Stop::Closed);
                     }
                 }
                 Some(Err(error)) => return self.broken(error),
