@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use headwater_change::{Error, Result};
+use headwater_change::{ChangeBatch, Error, Result, TableId, notation};
 use headwater_sql::{AggregateCall, Node, NodeKind, StreamPlan};
 
 /// The form of stored state itself. Raise it when the encoding of keys or accumulators changes.
@@ -34,8 +34,7 @@ fn describe(node: &Node) -> String {
     match &node.kind {
         NodeKind::Scan(table) => format!("scan {} {}", table.table, table.connector),
         NodeKind::Values(rows) => {
-            let schema = rows.schema();
-            format!("values {} rows of {} columns", rows.num_rows(), schema.fields().len())
+            format!("values {:?}", notation::print(&ChangeBatch::insert_only(TableId::bare("values"), rows.clone())))
         }
         NodeKind::Calc(calc) => {
             let columns: Vec<String> = calc.columns.iter().map(ToString::to_string).collect();

@@ -91,14 +91,15 @@ impl Graph {
         self.deliver(node, Flow { batch: rows, marks })
     }
 
-    /// A scan has no rows for now (`true`), or has some again.
-    pub(crate) fn set_idle(&mut self, scan: u32, idle: bool) -> Result<()> {
+    /// A scan has no rows for now (`true`), or has some again; tells whether that is news.
+    pub(crate) fn set_idle(&mut self, scan: u32, idle: bool) -> Result<bool> {
         let stage = &mut self.stages[scan as usize];
         if stage.idle == idle {
-            return Ok(());
+            return Ok(false);
         }
         stage.idle = idle;
-        self.forward(scan as usize)
+        self.forward(scan as usize)?;
+        Ok(true)
     }
 
     /// A scan has ended: nothing comes any more.

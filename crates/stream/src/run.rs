@@ -251,7 +251,11 @@ impl<'a> Running<'a> {
         let patience = self.settings.idle_timeout.map(|timeout| timeout.as_millis());
         let idle = patience.is_some_and(|patience| u128::try_from(quiet).is_ok_and(|quiet| quiet >= patience));
         let node = input.node.id;
-        if idle { self.graph.set_idle(node, true) } else { Ok(()) }
+        if idle {
+            // Without this source windows may fire: their rows need a commit although nothing was read.
+            self.changed |= self.graph.set_idle(node, true)?;
+        }
+        Ok(())
     }
 
     fn end(&mut self, at: usize) -> Result<()> {
