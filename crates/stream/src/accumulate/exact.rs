@@ -159,3 +159,44 @@ impl Accumulator for ExactSum {
         scatter(&mut self.counts, slots, state.get(2))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Array;
+
+    use super::*;
+
+    fn sums(values: &[(i128, i8)]) -> Option<i128> {
+        let kind = DataType::Decimal128(38, 0);
+        let mut sum = ExactSum::new(&kind, kind.clone(), false).expect("a sum of decimals");
+        sum.grow(1);
+        let column: Decimal128Array = values.iter().map(|(value, _)| Some(*value)).collect();
+        let column: ArrayRef = Arc::new(column.with_precision_and_scale(38, 0).expect("precision"));
+        let weights: Vec<i8> = values.iter().map(|(_, weight)| *weight).collect();
+        let groups = vec![0; values.len()];
+        let updates =
+            Updates { groups: &groups, rows: None, weights: Some(&weights), values: Some(&column), counted: None };
+        sum.update(&updates).expect("update");
+        let output = sum.output(&[0]).expect("output");
+        let output = output.as_primitive::<Decimal128Type>();
+        output.is_valid(0).then(|| output.value(0))
+    }
+
+    #[test]
+    fn a_sum_that_runs_over_is_null_until_enough_goes_again() {
+        let most = 10i128.pow(38) - 1;
+        assert_eq!(sums(&[(most, 1)]), Some(most));
+        assert_eq!(sums(&[(most, 1), (1, 1)]), None);
+        assert_eq!(sums(&[(most, 1), (most, 1), (most, 1), (most, 1), (most, -1), (most, -1), (most, -1)]), Some(most));
+        assert_eq!(sums(&[(-most, 1), (-most, 1), (-most, 1), (most, 1), (most, 1)]), Some(-most));
+    }
+
+    #[test]
+    fn means_are_rounded_half_up_away_from_zero() {
+        let mean = |sum: i128, count: i64| half_up(i256::from_i128(sum), count).to_i128();
+        assert_eq!(
+            [mean(5, 2), mean(-5, 2), mean(4, 3), mean(5, 3), mean(-4, 3)].map(Option::unwrap),
+            [3, -3, 1, 2, -1]
+        );
+    }
+}

@@ -276,3 +276,16 @@ fn bound(schema: &SchemaRef, index: usize, millis: impl Iterator<Item = i64>) ->
 fn broken(error: arrow::error::ArrowError) -> Error {
     Error::bug("stream.window", "results of windows do not fit together").caused_by(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_cut_downwards_also_before_1970_and_shifted() {
+        let cut = Cut { size: 10, offset: 0 };
+        assert_eq!([-11, -10, -1, 0, 9, 10].map(|time| cut.start(time)), [-20, -10, -10, 0, 0, 10]);
+        let shifted = Cut { size: 10, offset: 3 };
+        assert_eq!([-8, -7, 2, 3, 12, 13].map(|time| shifted.start(time)), [-17, -7, -7, 3, 3, 13]);
+    }
+}
