@@ -59,6 +59,11 @@ pub trait Writer: Send {
     /// Makes a sealed epoch visible. Idempotent.
     fn publish(&mut self, receipt: &Receipt) -> Result<()>;
 
+    /// Called once after the last publish, when all input has ended or the query was stopped; never after a failure.
+    fn end(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Follows a changed table definition; refuses by default.
     fn schema(&mut self, change: &SchemaChange) -> Result<()> {
         Err(crate::Error::usage(

@@ -174,7 +174,11 @@ impl Converter {
                 }
             }
         }
-        let used = used_physical(table, &declared)?;
+        let mut used = used_physical(table, &declared)?;
+        if used.is_empty() && !table.physical.fields().is_empty() {
+            // Rows without columns (`COUNT(*)`) still have to be counted: one column carries them.
+            used.push(0);
+        }
         let spec = table.spec(&used);
         let physical_schema = Arc::clone(&spec.schema);
         let scanned = self.push(NodeKind::Scan(spec), vec![], Arc::clone(&physical_schema), mode);

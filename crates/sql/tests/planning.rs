@@ -98,7 +98,9 @@ fn only_used_columns_are_scanned_and_computed_ones_follow() {
 
 #[test]
 fn decimals_follow_flinks_types() {
-    insta::assert_snapshot!(plan("SELECT qty * 1.0 / 50000 AS share, amount + 1 AS more, -qty / 2 AS half FROM orders"));
+    insta::assert_snapshot!(plan(
+        "SELECT qty * 1.0 / 50000 AS share, amount + 1 AS more, -qty / 2 AS half FROM orders"
+    ));
 }
 
 #[test]

@@ -92,6 +92,9 @@ pub fn run(
 ) -> Result<Summary> {
     let mut running = Running::start(plan, sources, sinks, backend, settings, control)?;
     let exhausted = running.work()?;
+    for (node, writer) in running.graph.writers() {
+        writer.end().map_err(|error| in_context(error, "ending", &format!("sink {node}")))?;
+    }
     let progress = control.progress();
     Ok(Summary {
         exhausted,
