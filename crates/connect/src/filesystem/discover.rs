@@ -1,0 +1,70 @@
+//! Which files belong to a table.
+//!
+//! Rules as in Flink's file source: folders are walked to the bottom, names that begin with `.` or `_` are hidden, a
+//! pattern must match the whole path. Files are taken in the order of their paths, so that a run can be repeated.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use headwater_change::{Error, Place, Result};
+use regex::Regex;
+
+/// Where a table's files are.
+#[derive(Clone, Debug)]
+pub(crate) struct Location {
+    /// File or folder.
+    pub(crate) root: PathBuf,
+    /// What a whole path must match.
+    pub(crate) pattern: Option<Regex>,
+}
+
+impl Location {
+    /// All visible files in order of their paths. A root that is named itself is never hidden.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
+        let root = fs::metadata(&self.root).map_err(|error| unreadable(&self.root, error))?;
+        let mut found = Vec::new();
+        if root.is_dir() {
+            self.walk(&self.root, &mut found)?;
+        } else {
+            found.push(self.root.clone());
+        }
+        if let Some(pattern) = &self.pattern {
+            found.retain(|path| pattern.is_match(&path.to_string_lossy()));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn walk(&self, folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+        for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+            let entry = entry.map_err(|error| unreadable(folder, error))?;
+            let path = entry.path();
+            if entry.file_name().to_string_lossy().starts_with(['.', '_']) {
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() => self.walk(&path, found)?,
+                Ok(_) => found.push(path),
+                // Gone between listing and looking: a writer's temporary file.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unreadable(&path, error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error for what cannot be read.
+pub(crate) fn unreadable(path: &Path, error: io::Error) -> Error {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => "check the option 'path'",
+        io::ErrorKind::PermissionDenied => "give the user that runs headwater the right to read it",
+        _ => "check the disk and the option 'path'",
+    };
+    Error::remote("filesystem.read", format!("'{}' cannot be read", path.display()))
+        .detail(error.to_string())
+        .hint(hint)
+        .at(Place::File { path: path.display().to_string(), line: 0 })
+        .caused_by(error)
+}
