@@ -103,16 +103,21 @@ pub(crate) struct SourceConfig {
 
 /// Builds the source of a table of files. Fails with [`headwater_change::ErrorKind::Usage`] for options that do not fit.
 pub fn source(request: TableRequest) -> Result<Box<dyn Source>> {
+    let config = source_config(&request)?;
+    Ok(Box::new(FileSource::new(request, config)?))
+}
+
+/// What the options say about reading.
+pub(crate) fn source_config(request: &TableRequest) -> Result<SourceConfig> {
     let pattern = match request.options.text("source.path.regex-pattern") {
         Some(pattern) => Some(whole_pattern(pattern)?),
         None => None,
     };
-    let config = SourceConfig {
-        location: Location { root: root(&request)?, pattern },
-        format: Format::new(&request)?,
+    Ok(SourceConfig {
+        location: Location { root: root(request)?, pattern },
+        format: Format::new(request)?,
         monitor: request.options.duration("source.monitor-interval").map(|every| every.max(Duration::from_millis(1))),
-    };
-    Ok(Box::new(FileSource::new(request, config)?))
+    })
 }
 
 /// Builds the sink of a table of files. Fails with [`headwater_change::ErrorKind::Usage`] for options that do not fit.

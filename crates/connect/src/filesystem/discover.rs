@@ -55,6 +55,37 @@ impl Location {
     }
 }
 
+/// The value of a partition column in a path of Hive's form, `…/name=value/…`.
+pub(crate) fn partition_value(path: &str, name: &str) -> Option<String> {
+    let folders = path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    folders.split('/').rev().find_map(|folder| {
+        let (key, value) = folder.split_once('=')?;
+        (unescape(key)? == name).then(|| unescape(value))?
+    })
+}
+
+/// Takes Hive's `%XX` out of a folder's name.
+fn unescape(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('%') {
+        out.push_str(plain);
+        let code = escape.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        match code.filter(u8::is_ascii) {
+            Some(code) => {
+                out.push(char::from(code));
+                rest = escape.get(2..)?;
+            }
+            None => {
+                out.push('%');
+                rest = escape;
+            }
+        }
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
 /// The error for what cannot be read.
 pub(crate) fn unreadable(path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {

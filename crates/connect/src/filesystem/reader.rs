@@ -12,15 +12,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use headwater_change::{
     ChangeBatch, ChangelogMode, Clock, Error, METADATA_KEY, Place, Position, Read, Reader, Result, Run, Source,
     SourceDescription, SystemClock, TableRequest,
 };
 
 use super::config::SourceConfig;
-use super::discover::unreadable;
+use super::discover::{partition_value, unreadable};
 use super::pool::{Chunk, Decoded, Pool};
+use crate::column::Column;
 use crate::lines::Decode;
 
 /// Bytes read at once.
@@ -41,10 +42,14 @@ struct Layout {
     schema: SchemaRef,
     data: SchemaRef,
     metadata: Vec<Option<Metadata>>,
+    /// The folder that stands for NULL in a partition column.
+    default_name: String,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Metadata {
+    /// A column of `PARTITIONED BY`, whose value is in the path: `currency=EUR/`.
+    Partition(String, DataType),
     Path,
     Name,
     Size,
@@ -53,7 +58,7 @@ enum Metadata {
 
 impl FileSource {
     pub(crate) fn new(request: TableRequest, config: SourceConfig) -> Result<Self> {
-        let layout = Arc::new(Layout::new(&request.schema)?);
+        let layout = Arc::new(Layout::new(&request)?);
         config.format.decoder(&layout.data, &Arc::default())?;
         Ok(Self { request, config, layout, clock: Arc::new(SystemClock) })
     }
@@ -66,38 +71,45 @@ impl FileSource {
 }
 
 impl Layout {
-    fn new(schema: &SchemaRef) -> Result<Self> {
+    fn new(request: &TableRequest) -> Result<Self> {
+        let schema = &request.schema;
         let mut metadata = Vec::new();
         let mut data = Vec::new();
-        for field in schema.fields() {
+        for (index, field) in schema.fields().iter().enumerate() {
+            if request.partitioned_by.contains(&index) {
+                Column::new(field.data_type())?;
+                metadata.push(Some(Metadata::Partition(field.name().clone(), field.data_type().clone())));
+                continue;
+            }
             let Some(key) = field.metadata().get(METADATA_KEY) else {
                 metadata.push(None);
                 data.push(Arc::clone(field));
                 continue;
             };
-            let (kind, data_type) = match key.as_str() {
-                "file.path" => (Metadata::Path, DataType::Utf8),
-                "file.name" => (Metadata::Name, DataType::Utf8),
-                "file.size" => (Metadata::Size, DataType::Int64),
-                "file.modification-time" => {
-                    (Metadata::Modified, DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())))
-                }
-                _ => {
-                    return Err(Error::usage("filesystem.metadata", format!("there is no metadata '{key}'"))
-                        .hint("use 'file.path', 'file.name', 'file.size' or 'file.modification-time'"));
-                }
-            };
-            if *field.data_type() != data_type {
-                let message = format!("the metadata '{key}' does not fit the column '{}'", field.name());
-                return Err(Error::usage("filesystem.metadata_type", message).hint(match kind {
-                    Metadata::Path | Metadata::Name => "declare it as STRING",
-                    Metadata::Size => "declare it as BIGINT",
-                    Metadata::Modified => "declare it as TIMESTAMP_LTZ(3)",
-                }));
-            }
-            metadata.push(Some(kind));
+            metadata.push(Some(file_metadata(key, field)?));
         }
-        Ok(Self { schema: Arc::clone(schema), data: Arc::new(Schema::new(data)), metadata })
+        let default_name = request.options.text("partition.default-name").unwrap_or("__DEFAULT_PARTITION__").to_owned();
+        Ok(Self { schema: Arc::clone(schema), data: Arc::new(Schema::new(data)), metadata, default_name })
+    }
+
+    /// A partition column: the same value in every row of a file.
+    fn partition(&self, name: &str, data_type: &DataType, file: &FileFacts, count: usize) -> Result<ArrayRef> {
+        let no_value = |what: String| {
+            Error::data("filesystem.partition", what)
+                .hint("partitioned tables are read from folders like 'currency=EUR'")
+                .at(Place::File { path: file.path.clone(), line: 0 })
+        };
+        let value = partition_value(&file.path, name)
+            .ok_or_else(|| no_value(format!("the path has no folder for the partition column '{name}'")))?;
+        let mut column = Column::new(data_type)?;
+        for _ in 0..count {
+            if value == self.default_name {
+                column.append_null();
+            } else if !column.append_text(&value) {
+                return Err(no_value(format!("'{value}' is no value of the partition column '{name}'")));
+            }
+        }
+        column.finish()
     }
 
     /// Puts the file's own columns between those of its lines.
@@ -108,9 +120,10 @@ impl Layout {
         let count = rows.num_rows();
         let mut data = rows.columns().iter();
         let text = |value: &str| Arc::new(StringArray::from_iter_values((0..count).map(|_| value))) as ArrayRef;
-        let columns = self.metadata.iter().filter_map(|kind| {
-            Some(match kind {
-                None => Arc::clone(data.next()?),
+        let columns = self.metadata.iter().map(|kind| {
+            Ok(match kind {
+                None => Arc::clone(data.next().ok_or_else(|| Error::bug("filesystem.columns", "a column is missing"))?),
+                Some(Metadata::Partition(name, data_type)) => self.partition(name, data_type, file, count)?,
                 Some(Metadata::Path) => text(&file.path),
                 Some(Metadata::Name) => text(&file.name),
                 Some(Metadata::Size) => Arc::new(Int64Array::from_value(file.size, count)),
@@ -119,10 +132,31 @@ impl Layout {
                 }
             })
         });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.collect(), &options)
+        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
             .map_err(|error| Error::bug("filesystem.columns", "metadata columns do not fit").caused_by(error))
     }
+}
+
+/// The metadata that a column asks for.
+fn file_metadata(key: &str, field: &Field) -> Result<Metadata> {
+    let instant = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    let (kind, data_type, hint) = match key {
+        "file.path" => (Metadata::Path, DataType::Utf8, "declare it as STRING"),
+        "file.name" => (Metadata::Name, DataType::Utf8, "declare it as STRING"),
+        "file.size" => (Metadata::Size, DataType::Int64, "declare it as BIGINT"),
+        "file.modification-time" => (Metadata::Modified, instant, "declare it as TIMESTAMP_LTZ(3)"),
+        _ => {
+            return Err(Error::usage("filesystem.metadata", format!("there is no metadata '{key}'"))
+                .hint("use 'file.path', 'file.name', 'file.size' or 'file.modification-time'"));
+        }
+    };
+    if *field.data_type() != data_type {
+        let message = format!("the metadata '{key}' does not fit the column '{}'", field.name());
+        return Err(Error::usage("filesystem.metadata_type", message).hint(hint));
+    }
+    Ok(kind)
 }
 
 impl Source for FileSource {

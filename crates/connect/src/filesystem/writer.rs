@@ -372,7 +372,7 @@ fn write_escaped(text: &str, out: &mut String) {
     }
 }
 
-fn unwritable(path: &Path, error: io::Error) -> Error {
+pub(super) fn unwritable(path: &Path, error: io::Error) -> Error {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "give the user that runs headwater the right to write there",
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
