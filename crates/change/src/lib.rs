@@ -33,4 +33,4 @@ pub use options::{OptionKind, OptionSpec, Options, suggest};
 pub use position::{Epoch, Position};
 pub use schema::{ChangelogMode, SchemaChange, TableId};
 pub use sink::{Delivery, Receipt, Sink, SinkDescription, Writer};
-pub use source::{METADATA_KEY, Read, Reader, Source, SourceDescription, TableRequest};
+pub use source::{METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TableRequest};

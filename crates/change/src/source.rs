@@ -72,3 +72,7 @@ pub struct TableRequest {
 
 /// Key in a field's Arrow metadata that names the connector metadata to deliver (`METADATA FROM 'file.name'`).
 pub const METADATA_KEY: &str = "headwater.metadata";
+
+/// Key in a field's Arrow metadata that says where the column stands among the declared data columns of its table:
+/// `index/count`, from 0. Formats that know columns by position only (csv) need it when not all columns are asked for.
+pub const POSITION_KEY: &str = "headwater.position";

@@ -1,1 +1,18 @@
+//! The wiring: connectors by name, statements one after the other, pipelines and what they print.
 //!
+//! ```text
+//!  script ──► sql::Session ──► Pipeline ──► stream::run ◄── Sources, Sinks ◄── connectors.rs (one plain table)
+//!                                  │                                │
+//!                               runner.rs                       output/ (table, json, csv, changelog)
+//! ```
+//!
+//! Only this crate introduces the engine to the connectors.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod connectors;
+mod output;
+mod runner;
+pub mod shell;
+
+pub use output::Format;
+pub use runner::{Config, Failure, Runner};

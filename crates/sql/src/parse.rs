@@ -16,7 +16,7 @@ use crate::types::parse_type;
 #[derive(Clone, Debug)]
 pub enum Statement {
     /// `CREATE [TEMPORARY] TABLE`.
-    CreateTable(CreateTable),
+    CreateTable(Box<CreateTable>),
     /// `CREATE [TEMPORARY] VIEW`.
     CreateView(CreateView),
     /// `DROP TABLE` or `DROP VIEW`.
@@ -202,7 +202,7 @@ fn create(parser: &mut Parser<'_>) -> Parsed<Statement> {
         return create_view(parser, or_replace).map(Statement::CreateView);
     }
     if parser.parse_keyword(Keyword::TABLE) {
-        return create_table(parser).map(Statement::CreateTable);
+        return create_table(parser).map(|table| Statement::CreateTable(Box::new(table)));
     }
     let token = parser.peek_token();
     parser.expected("TABLE or VIEW", token)

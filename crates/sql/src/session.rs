@@ -7,7 +7,7 @@ use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, TableRef
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Query};
-use headwater_change::{ChangelogMode, Error, METADATA_KEY, Result};
+use headwater_change::{ChangelogMode, Error, METADATA_KEY, POSITION_KEY, Result};
 
 use crate::bind::{Binder, parser_options};
 use crate::catalog::{
@@ -102,7 +102,7 @@ impl Session {
         show_window_end: bool,
     ) -> Planned<Outcome> {
         match statement {
-            Statement::CreateTable(table) => self.create_table(table, connectors),
+            Statement::CreateTable(table) => self.create_table(*table, connectors),
             Statement::CreateView(view) => self.create_view(view),
             Statement::Drop { name, view, if_exists } => self.drop_entry(&name, view, if_exists),
             Statement::Insert(inserts) => {
@@ -404,10 +404,15 @@ fn rename(plan: LogicalPlan, names: &[String]) -> Planned<LogicalPlan> {
 /// The columns that the connector delivers: data and metadata, computed ones left out.
 fn physical_schema(table: &CreateTable) -> Planned<Arc<DFSchema>> {
     let mut fields: Vec<FieldRef> = Vec::new();
+    let count = table.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical { .. })).count();
+    let mut position = 0;
     for column in &table.columns {
         let field = match &column.kind {
             ColumnKind::Physical { data_type, nullable } => {
+                let place = (POSITION_KEY.to_owned(), format!("{position}/{count}"));
+                position += 1;
                 Field::new(&column.name, data_type.clone(), *nullable && !table.primary_key.contains(&column.name))
+                    .with_metadata([place].into())
             }
             ColumnKind::Metadata { data_type, nullable, key, .. } => {
                 Field::new(&column.name, data_type.clone(), *nullable)

@@ -87,3 +87,10 @@ impl Functions {
         Self { scalar, aggregate }
     }
 }
+
+/// Names of the scalar functions and of the aggregates that queries may call, in lower case, sorted.
+pub fn function_names() -> (Vec<String>, Vec<String>) {
+    let functions = Functions::new();
+    let scalar = functions.scalar.keys().filter(|name| !name.starts_with('$')).cloned().collect();
+    (scalar, functions.aggregate.keys().cloned().collect())
+}

@@ -1,0 +1,140 @@
+//! The caller as a sink: rows of a SELECT on standard output.
+//!
+//! | | append-only result | updating result, bounded | updating result, unbounded |
+//! |---|---|---|---|
+//! | `table` | rows as they come, or all at once when bounded | final rows | refreshed in place on a terminal |
+//! | `json`, `csv` | rows as they come | final rows | refused: use `changelog` |
+//! | `changelog` | every change as one JSON object a line | the same | the same |
+
+mod fold;
+mod table;
+mod write;
+
+use std::sync::Arc;
+
+use headwater_change::{
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Receipt, Result, Sink, SinkDescription, Writer,
+};
+use headwater_sql::Node;
+
+use crate::output::fold::Fold;
+use crate::output::write::RowWriter;
+use crate::runner::Config;
+
+pub(crate) use table::print_listing;
+
+/// What rows are printed as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A drawn table.
+    Table,
+    /// One JSON object a line.
+    Json,
+    /// A header, then comma-separated values as `CAST(x AS STRING)` gives them.
+    Csv,
+    /// One JSON object with the op a line.
+    Changelog,
+}
+
+/// Standard output as a sink.
+pub(crate) struct OutputSink {
+    schema: arrow::datatypes::SchemaRef,
+    format: Format,
+    null_text: Arc<str>,
+    time_zone: String,
+    manner: Manner,
+}
+
+/// When rows are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// As they come.
+    AtOnce,
+    /// Once, when the input has ended.
+    AtEnd,
+    /// Again with every epoch, over the last picture.
+    InPlace,
+}
+
+impl OutputSink {
+    pub(crate) fn new(config: &Config, node: &Node, bounded: bool, time_zone: &str) -> Result<Self> {
+        let append = node.mode == ChangelogMode::Append;
+        let manner = match (config.format, append, bounded) {
+            (Format::Changelog, _, _) | (Format::Json | Format::Csv, true, _) => Manner::AtOnce,
+            (Format::Table, true, false) => Manner::AtOnce,
+            (_, _, true) => Manner::AtEnd,
+            (Format::Table, false, false) => Manner::InPlace,
+            (Format::Json | Format::Csv, false, false) => {
+                return Err(Error::usage(
+                    "output.updating",
+                    "the query changes its rows for ever, this output has only final rows",
+                )
+                .hint("use --output changelog, or --output table on a terminal"));
+            }
+        };
+        Ok(Self {
+            schema: Arc::clone(&node.schema),
+            format: config.format,
+            null_text: config.null_text.as_str().into(),
+            time_zone: time_zone.to_owned(),
+            manner,
+        })
+    }
+}
+
+impl Sink for OutputSink {
+    fn describe(&self) -> SinkDescription {
+        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce }
+    }
+
+    fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {
+        let rows = RowWriter::new(self.format, &self.schema, &self.null_text, &self.time_zone)?;
+        let fold = match self.manner {
+            Manner::AtOnce => None,
+            _ => Some(Fold::new(&self.schema)?),
+        };
+        Ok(Box::new(OutputWriter { rows, fold, manner: self.manner, changed: true }))
+    }
+}
+
+struct OutputWriter {
+    rows: RowWriter,
+    fold: Option<Fold>,
+    manner: Manner,
+    changed: bool,
+}
+
+impl Writer for OutputWriter {
+    fn write(&mut self, batch: &ChangeBatch) -> Result<()> {
+        match &mut self.fold {
+            Some(fold) => {
+                self.changed = true;
+                fold.apply(batch)
+            }
+            None => self.rows.changes(batch),
+        }
+    }
+
+    fn seal(&mut self, epoch: Epoch) -> Result<Receipt> {
+        Ok(Receipt { epoch, token: Vec::new() })
+    }
+
+    fn publish(&mut self, _receipt: &Receipt) -> Result<()> {
+        if self.manner == Manner::InPlace && self.changed {
+            self.changed = false;
+            if let Some(fold) = &self.fold {
+                self.rows.picture(&fold.rows()?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if self.manner == Manner::AtEnd
+            && let Some(fold) = &self.fold
+        {
+            self.rows.all(&fold.rows()?)?;
+        }
+        self.rows.end()
+    }
+}

@@ -1,0 +1,220 @@
+//! [`Runner`]: takes scripts, runs their statements in order, and keeps unbounded inserts running beside the rest.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use headwater_change::{Error, Place, Result, Sink, Source, SystemClock};
+use headwater_sql::{NodeKind, Outcome, Pipeline, Script, Session};
+use headwater_state::{Backend, MemoryBackend};
+use headwater_stream::{Control, Summary};
+
+use crate::connectors::{self, Registry};
+use crate::output::{Format, OutputSink, print_listing};
+
+/// About how many bytes of Arrow data a source brings at once.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// How statements are run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What rows of a SELECT are printed as.
+    pub format: Format,
+    /// What NULL is printed as in csv.
+    pub null_text: String,
+    /// Folder of durable state; none: state lives as long as the process.
+    pub state: Option<PathBuf>,
+    /// Shards of keyed operators and decoding threads; `SET 'parallelism.default'` overrides it.
+    pub parallelism: usize,
+    /// Values of `${NAME}`.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// An error, and the text that its place refers to.
+#[derive(Debug)]
+pub struct Failure {
+    /// What happened.
+    pub error: Error,
+    /// The script, where the place is one of SQL.
+    pub text: String,
+}
+
+/// The running pipelines of a process, to stop all of them.
+#[derive(Clone, Debug, Default)]
+pub struct Stopper(Arc<Mutex<Vec<Control>>>);
+
+impl Stopper {
+    /// Asks every running pipeline for a clean stop. Gives how many were running.
+    pub fn stop(&self) -> usize {
+        let controls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        controls.iter().for_each(Control::stop);
+        controls.len()
+    }
+
+    fn add(&self, control: &Control) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(control.clone());
+    }
+
+    fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Runs statements.
+pub struct Runner {
+    session: Session,
+    config: Config,
+    stopper: Stopper,
+    background: Vec<JoinHandle<Result<Summary>>>,
+    pipelines: usize,
+}
+
+impl Runner {
+    /// A runner with an empty session.
+    pub fn new(config: Config) -> Result<Self> {
+        Ok(Self { session: Session::new()?, config, stopper: Stopper::default(), background: Vec::new(), pipelines: 0 })
+    }
+
+    /// The hand on everything that runs.
+    pub fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Runs a whole script, and waits for the unbounded inserts that it started.
+    pub fn run(&mut self, text: &str) -> Result<(), Failure> {
+        let ran = self.start(text);
+        if ran.is_err() {
+            self.stopper.stop();
+        }
+        let waited = self.wait().map_err(|error| Failure { error, text: text.to_owned() });
+        ran.and(waited)
+    }
+
+    /// Runs the statements of a script; unbounded inserts go on in the background.
+    pub fn start(&mut self, text: &str) -> Result<(), Failure> {
+        let fail = |error, text: &str| Failure { error, text: text.to_owned() };
+        let script = Script::read(text, &self.config.variables).map_err(|error| fail(error, text))?;
+        for index in 0..script.len() {
+            self.statement(&script, index).map_err(|error| fail(error, script.text()))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for everything in the background; the first failure stops the rest.
+    pub fn wait(&mut self) -> Result<()> {
+        let mut outcome = Ok(());
+        for thread in self.background.drain(..) {
+            let ended =
+                thread.join().unwrap_or_else(|_| Err(Error::bug("server.panic", "a pipeline's thread panicked")));
+            if let Err(error) = ended
+                && outcome.is_ok()
+            {
+                self.stopper.stop();
+                outcome = Err(error);
+            }
+        }
+        self.stopper.clear();
+        outcome
+    }
+
+    fn statement(&mut self, script: &Script, index: usize) -> Result<()> {
+        let window_end = self.config.format == Format::Json;
+        match self.session.execute(script, index, &Registry, window_end)? {
+            Outcome::Done(None) => Ok(()),
+            Outcome::Done(Some(text)) | Outcome::Text(text) => print_listing(&[], &[vec![text]]),
+            Outcome::Listing { columns, rows } => print_listing(&columns, &rows),
+            Outcome::Pipeline(pipeline) => {
+                let ran = self.pipeline(*pipeline);
+                // Errors at run time belong to the statement as a whole, unless they know better.
+                ran.map_err(|error| match error.place() {
+                    Some(_) => error,
+                    None => error.at(Place::Sql(script.statement_range(index))),
+                })
+            }
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: Pipeline) -> Result<()> {
+        if self.session.settings().batch() && !pipeline.bounded {
+            return Err(Error::usage("sql.batch", "batch mode needs input that ends").hint(
+                "SET 'execution.runtime-mode' = 'streaming', or remove the option that makes a source unbounded",
+            ));
+        }
+        let background = !pipeline.bounded && !pipeline.collects;
+        let control = Control::new();
+        self.stopper.add(&control);
+        let running = self.prepare(pipeline)?;
+        if background {
+            let spawned = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || running.run(&control));
+            let thread = spawned.map_err(|error| {
+                Error::remote("server.thread", "a pipeline's thread could not be started").caused_by(error)
+            })?;
+            self.background.push(thread);
+            return Ok(());
+        }
+        running.run(&control).map(|_| ())
+    }
+
+    fn prepare(&mut self, pipeline: Pipeline) -> Result<Prepared> {
+        let settings = self.session.settings();
+        let parallelism = settings.parallelism().unwrap_or(self.config.parallelism);
+        let mut sources: BTreeMap<u32, Box<dyn Source>> = BTreeMap::new();
+        let mut sinks: BTreeMap<u32, Box<dyn Sink>> = BTreeMap::new();
+        for node in &pipeline.plan.nodes {
+            match &node.kind {
+                NodeKind::Scan(spec) => drop(sources.insert(node.id, connectors::source(spec, parallelism)?)),
+                NodeKind::Sink(spec) => drop(sinks.insert(node.id, connectors::sink(spec)?)),
+                NodeKind::Collect => {
+                    let sink = OutputSink::new(&self.config, node, pipeline.bounded, settings.time_zone())?;
+                    sinks.insert(node.id, Box::new(sink));
+                }
+                _ => {}
+            }
+        }
+        let settings = headwater_stream::Settings {
+            parallelism,
+            epoch_interval: settings.epoch_interval(),
+            batch_bytes: BATCH_BYTES,
+            idle_timeout: settings.idle_timeout(),
+            clock: Arc::new(SystemClock),
+        };
+        let backend = self.backend()?;
+        Ok(Prepared { pipeline, sources, sinks, backend, settings })
+    }
+
+    /// State of the n-th pipeline of this process: pipelines of a script are told apart by their order.
+    fn backend(&mut self) -> Result<Box<dyn Backend>> {
+        self.pipelines += 1;
+        match &self.config.state {
+            Some(folder) => headwater_state::open(&folder.join(format!("pipeline-{}", self.pipelines))),
+            None => Ok(Box::new(MemoryBackend::new())),
+        }
+    }
+}
+
+struct Prepared {
+    pipeline: Pipeline,
+    sources: BTreeMap<u32, Box<dyn Source>>,
+    sinks: BTreeMap<u32, Box<dyn Sink>>,
+    backend: Box<dyn Backend>,
+    settings: headwater_stream::Settings,
+}
+
+impl Prepared {
+    fn run(self, control: &Control) -> Result<Summary> {
+        let summary = headwater_stream::run(
+            &self.pipeline.plan,
+            self.sources,
+            self.sinks,
+            self.backend,
+            &self.settings,
+            control,
+        )?;
+        if summary.late_rows > 0 {
+            tracing::warn!(rows = summary.late_rows, "rows came after their window had fired and were dropped");
+        }
+        tracing::debug!(?summary, "pipeline ended");
+        Ok(summary)
+    }
+}

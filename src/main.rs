@@ -1,0 +1,138 @@
+//! The binary: arguments, the server crate, exit codes.
+
+mod arguments;
+mod report;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::{CommandFactory, Parser};
+use headwater_change::{Error, Place, Result};
+use headwater_server::{Config, Failure, Runner, shell};
+
+use crate::arguments::{Arguments, Command, SqlArguments};
+
+/// Set by the first Ctrl-C; the second one ends the process at once.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Sql(sql) => {
+            start_logging();
+            run_sql(&sql)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "headwater", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Man => man_page().map_err(|error| failure(error, "")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the pipe has what they wanted.
+        Err(failure) if failure.error.code() == "output.closed" => ExitCode::SUCCESS,
+        Err(failure) => {
+            report::print(&failure);
+            report::exit_code(&failure.error)
+        }
+    }
+}
+
+fn failure(error: Error, text: &str) -> Failure {
+    Failure { error, text: text.to_owned() }
+}
+
+/// Logs go to standard error; `HEADWATER_LOG` sets the level, as in `debug` or `headwater_mysql=trace`.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HEADWATER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+}
+
+fn man_page() -> Result<()> {
+    let mut page = Vec::new();
+    let command = Arguments::command();
+    let rendered = clap_mangen::Man::new(command.clone()).render(&mut page).and_then(|()| {
+        command.get_subcommands().try_for_each(|sub| clap_mangen::Man::new(sub.clone()).render(&mut page))
+    });
+    rendered
+        .and_then(|()| std::io::Write::write_all(&mut std::io::stdout(), &page))
+        .map_err(|error| Error::remote("output.write", "the page could not be written").caused_by(error))
+}
+
+fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
+    let config = Config {
+        format: arguments.output.into(),
+        null_text: arguments.null.clone(),
+        state: arguments.state.clone(),
+        parallelism: parallelism(arguments),
+        variables: arguments.variables.iter().cloned().collect::<BTreeMap<_, _>>(),
+    };
+    let mut runner = Runner::new(config).map_err(|error| failure(error, ""))?;
+    let stopper = runner.stopper();
+    let handler = ctrlc::set_handler(move || {
+        let again = STOPPING.swap(stopper.stop() > 0, Ordering::SeqCst);
+        if again {
+            std::process::exit(130);
+        }
+    });
+    handler
+        .map_err(|error| failure(Error::remote("server.signals", "Ctrl-C cannot be caught").caused_by(error), ""))?;
+    for text in scripts(arguments).map_err(|error| failure(error, ""))? {
+        runner.run(&text)?;
+    }
+    if interactive(arguments) {
+        let report = |failed: &Failure| {
+            STOPPING.store(false, Ordering::SeqCst);
+            report::print(failed);
+        };
+        shell::run(&mut runner, history_file(), &report).map_err(|error| failure(error, ""))?;
+    }
+    Ok(())
+}
+
+fn parallelism(arguments: &SqlArguments) -> usize {
+    arguments.parallelism.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+fn interactive(arguments: &SqlArguments) -> bool {
+    arguments.files.is_empty() && arguments.statements.is_empty() && std::io::stdin().is_terminal()
+}
+
+/// Files, then statements; standard input when there is neither and nobody types.
+fn scripts(arguments: &SqlArguments) -> Result<Vec<String>> {
+    let mut texts = Vec::new();
+    for path in &arguments.files {
+        let read = if path == Path::new("-") { read_stdin() } else { std::fs::read_to_string(path) };
+        texts.push(read.map_err(|error| {
+            Error::usage("script.read", "the script cannot be read")
+                .detail(error.to_string())
+                .at(Place::File { path: path.display().to_string(), line: 0 })
+        })?);
+    }
+    texts.extend(arguments.statements.iter().cloned());
+    if texts.is_empty() && !std::io::stdin().is_terminal() {
+        texts.push(
+            read_stdin().map_err(|error| {
+                Error::usage("script.read", "standard input cannot be read").detail(error.to_string())
+            })?,
+        );
+    }
+    Ok(texts)
+}
+
+fn read_stdin() -> std::io::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn history_file() -> Option<PathBuf> {
+    let home = PathBuf::from(std::env::var_os("HOME")?);
+    home.is_dir().then(|| home.join(".headwater_history"))
+}
