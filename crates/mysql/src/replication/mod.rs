@@ -1,0 +1,220 @@
+//! The log: a dump connection, its events, the ends of transactions, and what to do when the connection breaks.
+//!
+//! ```text
+//!  session (connect, wait, flush) ─► dump (request, why it broke)
+//!      └─► event (which event is it) ─► transaction (begin, end)
+//!                                    └► definition (statements, TABLE_MAP, plans)
+//! ```
+//!
+//! The law: every transaction behind the start is delivered once. After an interruption reading goes on behind the last
+//! transaction that ended; of one that was partly handed over the events already handed over are stepped over.
+
+mod definition;
+mod dump;
+mod event;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use futures::{FutureExt, StreamExt};
+use headwater_change::{Error, ErrorKind, Place, Result};
+use mysql_async::BinlogStream;
+use mysql_async::binlog::events::Event;
+
+use self::definition::Mapped;
+pub(crate) use self::dump::startup_place;
+use self::transaction::Transaction;
+use crate::batcher::Batcher;
+use crate::check::Server;
+use crate::client;
+use crate::config::Config;
+use crate::position::LogPlace;
+use crate::queue::Queue;
+use crate::rows::build::Policy;
+use crate::rows::event::Plan;
+use crate::schema::Wire;
+
+/// How a session with the server ended without an error of ours.
+enum Stop {
+    /// Nobody reads any more.
+    Closed,
+    /// The connection broke, for this reason.
+    Broken(Error),
+}
+
+enum Waited {
+    Event(Option<std::result::Result<Event, mysql_async::Error>>),
+    Closed,
+    Silent,
+}
+
+/// The log being read.
+pub(crate) struct Log<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) schema: SchemaRef,
+    pub(crate) server: Server,
+    pub(crate) policy: Policy,
+    pub(crate) batcher: Batcher,
+    pub(crate) queue: &'a Queue,
+    /// Behind the last transaction that ended.
+    pub(crate) place: LogPlace,
+    file: String,
+    offset: u64,
+    transaction: Transaction,
+    /// Events of the open transaction that were handed over.
+    handed_events: usize,
+    maps: HashMap<u64, Option<Mapped>>,
+    plans: HashMap<(String, String), (Vec<Wire>, Arc<Plan>)>,
+    /// The last statement that may have changed a definition, until the tables are looked at again.
+    ddl: Option<String>,
+}
+
+impl<'a> Log<'a> {
+    pub(crate) fn new(
+        config: &'a Config,
+        schema: SchemaRef,
+        server: Server,
+        policy: Policy,
+        batcher: Batcher,
+        queue: &'a Queue,
+        place: LogPlace,
+    ) -> Self {
+        let (file, offset) = (place.file.clone(), place.offset);
+        Self {
+            config,
+            schema,
+            server,
+            policy,
+            batcher,
+            queue,
+            place,
+            file,
+            offset,
+            transaction: Transaction::default(),
+            handed_events: 0,
+            maps: HashMap::new(),
+            plans: HashMap::new(),
+            ddl: None,
+        }
+    }
+
+    /// Reads until nobody wants more, or until something fails that a new connection would not mend.
+    pub(crate) async fn run(&mut self) -> Result<()> {
+        let mut pause = Duration::from_millis(100);
+        let mut waited = Duration::ZERO;
+        loop {
+            let before = self.place.clone();
+            let broken = match self.session().await {
+                Ok(Stop::Closed) => return Ok(()),
+                Ok(Stop::Broken(error)) => error,
+                Err(error) if error.kind() == ErrorKind::Remote => error,
+                Err(error) => {
+                    // What was read in full comes before the error.
+                    self.give_up_open().await?;
+                    return Err(error);
+                }
+            };
+            if !self.give_up_open().await? {
+                return Ok(());
+            }
+            if self.place != before {
+                pause = Duration::from_millis(100);
+                waited = Duration::ZERO;
+            }
+            if waited > self.config.connect_timeout * 10 {
+                return Err(broken);
+            }
+            self.queue.closed_within(pause).await;
+            if self.queue.is_closed() {
+                return Ok(());
+            }
+            waited += pause;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    async fn give_up_open(&mut self) -> Result<bool> {
+        self.transaction = Transaction::default();
+        self.maps.clear();
+        match self.batcher.give_up_open()? {
+            Some(message) => Ok(self.queue.push(message).await),
+            None => Ok(true),
+        }
+    }
+
+    async fn session(&mut self) -> Result<Stop> {
+        let conn = client::connect(self.config).await?;
+        let mut stream = match self.dump(conn).await {
+            Ok(stream) => stream,
+            Err(error) => return self.broken(error),
+        };
+        let patience = self.config.heartbeat * 3 + self.config.connect_timeout;
+        loop {
+            let event = match stream.next().now_or_never() {
+                Some(event) => event,
+                None => match self.wait(&mut stream, patience).await? {
+                    Waited::Event(event) => event,
+                    Waited::Closed => return Ok(Stop::Closed),
+                    Waited::Silent => {
+                        return Ok(Stop::Broken(Error::remote("mysql.silent", "the server's log fell silent")));
+                    }
+                },
+            };
+            match event {
+                Some(Ok(event)) => {
+                    self.event(&event).await?;
+                    if self.batcher.is_full() && !self.flush().await? {
+                        return Ok(Stop::Closed);
+                    }
+                }
+                Some(Err(error)) => return self.broken(error),
+                None => return Ok(Stop::Broken(Error::remote("mysql.disconnected", "the server ended the log"))),
+            }
+        }
+    }
+
+    /// Nothing is there at once: whole transactions go to the reader as soon as it has nothing else.
+    async fn wait(&mut self, stream: &mut BinlogStream, patience: Duration) -> Result<Waited> {
+        loop {
+            if self.queue.is_closed() {
+                return Ok(Waited::Closed);
+            }
+            let can_flush = self.batcher.can_flush();
+            if can_flush && self.queue.is_empty() {
+                if !self.flush().await? {
+                    return Ok(Waited::Closed);
+                }
+                continue;
+            }
+            let queue = self.queue;
+            tokio::select! {
+                biased;
+                event = tokio::time::timeout(patience, stream.next()) => {
+                    return Ok(event.map_or(Waited::Silent, Waited::Event));
+                }
+                () = queue.taken() => {}
+            }
+        }
+    }
+
+    async fn flush(&mut self) -> Result<bool> {
+        // While events are stepped over, fewer were read than handed over.
+        self.handed_events = self.handed_events.max(self.transaction.events);
+        match self.batcher.flush(&self.place.to_string())? {
+            Some(message) => Ok(self.queue.push(message).await),
+            None => Ok(true),
+        }
+    }
+
+    /// An error of this place in the log.
+    fn fault(&self, kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Error {
+        Error::new(kind, code, message).at(Place::Position(format!("{}:{}", self.file, self.offset)))
+    }
+
+    fn damaged(&self, what: &str) -> Error {
+        self.fault(ErrorKind::Remote, "mysql.event", format!("{what} cannot be read"))
+    }
+}
