@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  TABLE_MAP ─► table_map ─┐
-//!  ROWS event ─► event ────┴─► cell (borrowed value) ─► build (Arrow builders)
+//!  ROWS event ─► event ────┴─► cell (borrowed value) ─► build, column (Arrow builders)
 //!  binary protocol row ──────► cell ──────────────────────┘
 //! ```
 //!
@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod cell;
+mod column;
 pub(crate) mod decimal;
 pub mod event;
 pub mod json;
