@@ -80,8 +80,12 @@ impl Db {
             Flavor::MariaDb => "mariadbd",
         };
         let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts").join(script);
-        let status = Command::new(script).arg("start").arg(folder).stdin(Stdio::null()).status().expect("a script");
-        assert!(status.success());
+        // The last threads of the killed process may still hold its files and its port.
+        let up = within(Duration::from_secs(60), || {
+            let status = Command::new(&script).arg("start").arg(folder).stdin(Stdio::null()).status();
+            status.expect("a script").success()
+        });
+        assert!(up, "{}", std::fs::read_to_string(folder.join("log")).unwrap_or_default());
     }
 
     /// The first column of a result.
