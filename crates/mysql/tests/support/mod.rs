@@ -96,6 +96,15 @@ impl Db {
         rows.into_iter().map(|mut row| row.take(0).expect("a column")).collect()
     }
 
+    /// The first two columns of a result's first row.
+    pub fn pair(&self, sql: &str) -> (String, String) {
+        let mut conn = self.conn();
+        let row: Option<mysql_async::Row> = self.wait(conn.query_first(sql)).expect("a result");
+        self.wait(conn.disconnect()).expect("a goodbye");
+        let mut row = row.expect("a row");
+        (row.take(0).expect("a column"), row.take::<u64, _>(1).expect("a number").to_string())
+    }
+
     pub fn source(&self, table: &str, fields: Vec<Field>, extra: &[(&str, &str)]) -> Result<Box<dyn Source>> {
         let port = self.server.port().to_string();
         let mut given = vec![
