@@ -96,13 +96,13 @@ impl Db {
         rows.into_iter().map(|mut row| row.take(0).expect("a column")).collect()
     }
 
-    /// The first two columns of a result's first row.
+    /// The first two columns of a result's first row, numbers as texts.
     pub fn pair(&self, sql: &str) -> (String, String) {
         let mut conn = self.conn();
         let row: Option<mysql_async::Row> = self.wait(conn.query_first(sql)).expect("a result");
         self.wait(conn.disconnect()).expect("a goodbye");
         let mut row = row.expect("a row");
-        (row.take(0).expect("a column"), row.take::<u64, _>(1).expect("a number").to_string())
+        (row.take(0).expect("a column"), row.take(1).expect("a column"))
     }
 
     pub fn source(&self, table: &str, fields: Vec<Field>, extra: &[(&str, &str)]) -> Result<Box<dyn Source>> {
