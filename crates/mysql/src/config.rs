@@ -1,6 +1,7 @@
 //! Options of the connector `mysql-cdc`, by the names of Flink CDC.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use headwater_change::{Error, OptionKind, OptionSpec, Options, Place, Result};
@@ -163,13 +164,14 @@ fn pattern(options: &Options, name: &str) -> Result<Regex> {
     })
 }
 
+/// A server sends its log to one reader per id: each source of a process takes the next one.
 fn server_id(text: Option<&str>) -> Result<u32> {
-    let Some(text) = text else { return Ok(5400 + std::process::id() % 1001) };
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let nth = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+    let Some(text) = text else { return Ok(5400 + nth % 1001) };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (first.trim().parse::<u32>(), last.trim().parse::<u32>()) {
-        (Ok(first), Ok(last)) if first > 0 && first <= last => {
-            Ok(first + std::process::id() % (last - first).saturating_add(1).max(1))
-        }
+        (Ok(first), Ok(last)) if first > 0 && first <= last => Ok(first + nth % (last - first).saturating_add(1)),
         _ => Err(wrong("server-id", format!("'{text}' is no server id"), "give a number or a range such as 5400-5408")),
     }
 }
@@ -248,6 +250,14 @@ mod tests {
         assert!(config.wants("shop", "a") && config.wants("shop", "bcd"));
         assert!(!config.wants("shop", "ab") && !config.wants("shopping", "a"));
         assert!((5400..=6400).contains(&config.server_id));
+    }
+
+    #[test]
+    fn sources_of_a_process_do_not_take_the_log_from_each_other() {
+        let id = |text| config(&[("server-id", text)]).expect("valid").server_id;
+        let ids: std::collections::BTreeSet<u32> = (0..20).map(|_| id("5400-6400")).collect();
+        assert!(ids.len() > 1 && ids.iter().all(|id| (5400..=6400).contains(id)), "{ids:?}");
+        assert_eq!((id("77"), id("77")), (77, 77));
     }
 
     #[test]
