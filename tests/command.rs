@@ -62,7 +62,8 @@ fn json_says_which_window_a_row_belongs_to() {
 #[test]
 fn csv_has_a_header_and_values_as_cast_gives_them() {
     let sql = "SELECT page, MAX(timestamp) AS last, CAST(NULL AS INT) AS nothing FROM clicks GROUP BY page;";
-    let mut lines: Vec<String> = answer(sql, &["--output", "csv", "--null", "\\N"]).lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> =
+        answer(sql, &["--output", "csv", "--null", "\\N"]).lines().map(str::to_owned).collect();
     assert_eq!(lines.remove(0), "page,last,nothing");
     lines.sort();
     assert_eq!(lines, ["/products/1,2024-04-25 10:00:04.000,\\N", "/products/2,2024-04-25 10:00:12.000,\\N"]);

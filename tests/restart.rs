@@ -111,9 +111,7 @@ fn killed_again_and_again(flavor: Flavor) {
         }
     }
     assert!(errors.is_empty(), "a run failed before it was killed: {errors:?}");
-    statements
-        .write_all(b"INSERT INTO law.readings (sensor, amount, at) VALUES ('end', 0, '2030-01-01');\n")
-        .unwrap();
+    statements.write_all(b"INSERT INTO law.readings (sensor, amount, at) VALUES ('end', 0, '2030-01-01');\n").unwrap();
     drop(statements);
     assert!(writer.wait().unwrap().success());
 

@@ -77,7 +77,10 @@ fn files() -> Vec<PathBuf> {
 fn run_all(arguments: &[&str]) {
     for file in files() {
         let mut runner = Runner::new(|| async {
-            Ok(Headwater { before: String::new(), arguments: arguments.iter().map(|text| (*text).to_owned()).collect() })
+            Ok(Headwater {
+                before: String::new(),
+                arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+            })
         });
         if let Err(error) = runner.run_file(&file) {
             panic!("{} with {arguments:?}: {error}", file.display());

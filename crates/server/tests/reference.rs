@@ -55,9 +55,10 @@ fn options(specs: &[OptionSpec], out: &mut String) {
 
 #[test]
 fn connectors_page_is_what_the_program_checks() {
-    let mut page = "# Connectors\n\nMade from the tables that options are checked with. An option that is not listed is an \
+    let mut page =
+        "# Connectors\n\nMade from the tables that options are checked with. An option that is not listed is an \
                     error that names the listed ones.\n"
-        .to_owned();
+            .to_owned();
     for connector in CONNECTORS {
         let use_ = match (connector.reads(), connector.writes()) {
             (true, true) => "source and sink",
@@ -84,7 +85,9 @@ fn settings_page_is_what_set_accepts() {
 #[test]
 fn functions_page_is_what_queries_may_call() {
     let (scalar, aggregate) = function_names();
-    let list = |names: Vec<String>| names.iter().map(|name| format!("`{}`", name.to_uppercase())).collect::<Vec<_>>().join(", ");
+    let list = |names: Vec<String>| {
+        names.iter().map(|name| format!("`{}`", name.to_uppercase())).collect::<Vec<_>>().join(", ")
+    };
     let page = format!(
         "# Functions\n\nWith Flink's meaning; a function that is not listed is refused by name.\n\n\
          Scalar: {}, and `CASE`, `CAST`, `IF`, `IFNULL`, `MOD`, `IN`, `BETWEEN`, `LIKE`, `IS [NOT] NULL`, `IS [NOT] TRUE`, \
