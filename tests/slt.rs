@@ -47,7 +47,7 @@ impl DB for Headwater {
 
     fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Told> {
         let output = self.command(sql)?;
-        let first = sql.trim_start().split_whitespace().next().unwrap_or_default().to_uppercase();
+        let first = sql.split_whitespace().next().unwrap_or_default().to_uppercase();
         if !["SELECT", "WITH", "VALUES"].contains(&first.as_str()) {
             self.before.push_str(sql);
             self.before.push(';');
