@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use headwater_change::{Error, Place, Result, Sink, Source, SystemClock};
+use headwater_connect::text::{CastText, TimeZone};
 use headwater_sql::{NodeKind, Outcome, Pipeline, Script, Session};
 use headwater_state::{Backend, MemoryBackend};
 use headwater_stream::{Control, Summary};
@@ -73,7 +74,13 @@ pub struct Runner {
 impl Runner {
     /// A runner with an empty session.
     pub fn new(config: Config) -> Result<Self> {
-        Ok(Self { session: Session::new()?, config, stopper: Stopper::default(), background: Vec::new(), pipelines: 0 })
+        Ok(Self {
+            session: Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out))?,
+            config,
+            stopper: Stopper::default(),
+            background: Vec::new(),
+            pipelines: 0,
+        })
     }
 
     /// The hand on everything that runs.

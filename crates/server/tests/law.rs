@@ -10,6 +10,7 @@ use arrow::array::{
     ArrayRef, Decimal128Array, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
 use headwater_change::{ChangeBatch, ChangelogMode, ManualClock, Op, Result, Sink, Source, TableId};
+use headwater_connect::text::{CastText, TimeZone};
 use headwater_sql::{Capabilities, Connectors, NodeKind, Outcome, Pipeline, Script, Session, TableSpec};
 use headwater_state::MemoryBackend;
 use headwater_stream::{Control, Settings, run};
@@ -123,7 +124,7 @@ fn table_rows<'a>(
 fn plan(sql: &str, mode: ChangelogMode) -> Pipeline {
     let text = format!("{TABLE}\n{sql}");
     let script = Script::read(&text, &BTreeMap::new()).unwrap();
-    let mut session = Session::new().unwrap();
+    let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out)).unwrap();
     session.execute(&script, 0, &Given(mode.clone()), false).unwrap();
     match session.execute(&script, 1, &Given(mode), false) {
         Ok(Outcome::Pipeline(pipeline)) => *pipeline,

@@ -136,7 +136,7 @@ impl Converter {
         schema: SchemaRef,
     ) -> Result<u32> {
         let identity = predicate.is_none()
-            && schema == self.schema(base)?
+            && same_columns(&schema, &*self.schema(base)?)
             && exprs.iter().enumerate().all(|(index, expr)| {
                 matches!(unaliased(expr), Expr::Column(column)
                     if base_schema.index_of_column(column).is_ok_and(|found| found == index))
@@ -449,6 +449,15 @@ fn position(name: &str) -> Expr {
 fn interval_of_one_milli() -> Expr {
     let interval = arrow::datatypes::IntervalMonthDayNano::new(0, 0, 1_000_000);
     Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), None)
+}
+
+/// Whether two schemas have the same columns, whatever their metadata.
+fn same_columns(left: &Schema, right: &Schema) -> bool {
+    let bare = |schema: &Schema| -> Vec<(String, DataType, bool)> {
+        let fields = schema.fields().iter();
+        fields.map(|field| (field.name().clone(), field.data_type().clone(), field.is_nullable())).collect()
+    };
+    bare(left) == bare(right)
 }
 
 /// A second column of the same name gets a number, as in Flink: `id`, `id0`.

@@ -19,7 +19,7 @@ mod settings;
 mod types;
 
 pub use catalog::{Capabilities, Connectors};
-pub use functions::function_names;
+pub use functions::{ValueText, function_names};
 pub use parse::{CreateTable, CreateView, Insert, Statement, parse};
 pub use plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, TableSpec, Watermark, Window,

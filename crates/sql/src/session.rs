@@ -15,7 +15,7 @@ use crate::catalog::{
 };
 use crate::convert::Converter;
 use crate::diagnose;
-use crate::functions::Functions;
+use crate::functions::{Functions, ValueText};
 use crate::optimize::optimize;
 use crate::parse::{ColumnKind, CreateTable, CreateView, Insert, Statement, parse};
 use crate::plan::StreamPlan;
@@ -61,14 +61,15 @@ pub struct Session {
     catalog: Catalog,
     functions: Functions,
     settings: Settings,
+    text: ValueText,
 }
 
 type Planned<T> = std::result::Result<T, DataFusionError>;
 
 impl Session {
-    /// An empty session.
-    pub fn new() -> Result<Self> {
-        Ok(Self { catalog: Catalog::default(), functions: Functions::new(), settings: Settings::new()? })
+    /// An empty session; `text` writes values as `CAST(x AS STRING)` gives them.
+    pub fn new(text: ValueText) -> Result<Self> {
+        Ok(Self { catalog: Catalog::default(), functions: Functions::new(), settings: Settings::new()?, text })
     }
 
     /// The session's settings.
@@ -302,7 +303,7 @@ impl Session {
         if show_window_end {
             add_window_end(&mut query);
         }
-        let logical = optimize(self.plan_rewritten(query)?)?;
+        let logical = optimize(self.plan_rewritten(query)?, self.text)?;
         let mut converter = Converter::default();
         converter.collect(&logical).map_err(ours)?;
         Ok(converter.finish(vec![logical], true))
@@ -321,7 +322,7 @@ impl Session {
                     format!("the connector '{}' of '{}' cannot be written", table.connector, insert.table),
                 )));
             };
-            let plan = optimize(self.sink_rows(&table, &insert.columns, *insert.query)?)?;
+            let plan = optimize(self.sink_rows(&table, &insert.columns, *insert.query)?, self.text)?;
             converter.sink(&plan, &table, &accepts).map_err(ours)?;
             logical.push(plan);
         }

@@ -17,7 +17,7 @@ impl Connectors for Anything {
 
 fn execute(text: &str) {
     let Ok(script) = Script::read(text, &BTreeMap::new()) else { return };
-    let Ok(mut session) = Session::new() else { return };
+    let Ok(mut session) = Session::new(|_, _, _| Ok(())) else { return };
     for index in 0..script.len() {
         let _ = session.execute(&script, index, &Anything, true);
     }

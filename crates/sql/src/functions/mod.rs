@@ -63,6 +63,8 @@ const SHARED: &[&str] = &[
     "upper",
 ];
 
+pub use text::ValueText;
+
 /// All functions by lower-case name.
 #[derive(Debug)]
 pub(crate) struct Functions {

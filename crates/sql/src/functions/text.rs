@@ -1,4 +1,4 @@
-//! Text functions whose meaning differs from DataFusion's.
+//! Text functions whose meaning differs from DataFusion's, and `CAST(x AS STRING)` with Flink's text of values.
 
 use std::sync::Arc;
 
@@ -6,7 +6,75 @@ use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+
+/// Appends the text of the value at a row, as Flink's `CAST(x AS STRING)` gives it. Handed in, because the text of values
+/// belongs to the formats.
+pub type ValueText = fn(&dyn Array, usize, &mut String) -> headwater_change::Result<()>;
+
+/// `CAST(expr AS STRING)` over a value that is no string.
+pub(crate) fn cast_to_text(write: ValueText, expr: Expr) -> Expr {
+    ScalarUDF::from(CastToText { write, signature: Signature::any(1, Volatility::Immutable) }).call(vec![expr])
+}
+
+struct CastToText {
+    write: ValueText,
+    signature: Signature,
+}
+
+impl std::fmt::Debug for CastToText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CastToText")
+    }
+}
+
+/// A session has one text of values, so two such functions are the same.
+impl PartialEq for CastToText {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for CastToText {}
+
+impl std::hash::Hash for CastToText {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+impl ScalarUDFImpl for CastToText {
+    fn name(&self) -> &str {
+        "$text"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _args: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let Some(value) = args.args.first() else { return plan_err!("CAST takes one value") };
+        let column = value.to_array(args.number_rows)?;
+        let mut out = StringBuilder::with_capacity(column.len(), column.len() * 8);
+        let mut text = String::new();
+        for row in 0..column.len() {
+            if column.is_null(row) {
+                out.append_null();
+                continue;
+            }
+            text.clear();
+            (self.write)(&column, row, &mut text).map_err(crate::session::ours)?;
+            out.append_value(&text);
+        }
+        Ok(ColumnarValue::Array(Arc::new(out.finish())))
+    }
+}
 
 /// `CONCAT(…)`: NULL if any argument is NULL (Flink's rule; DataFusion skips them).
 pub(crate) fn concat() -> ScalarUDF {
