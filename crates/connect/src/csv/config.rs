@@ -18,13 +18,6 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("csv.write-bigdecimal-in-scientific-notation", OptionKind::Bool, "540 as 5.4E+2").default("true"),
 ];
 
-/// Key in a field's Arrow metadata that says where the column stands in a record: `index/count`, from 0, among the
-/// declared columns that are data.
-///
-/// CSV knows columns by position only, so a request for some of a table's columns must carry it on every field. Without
-/// it the request's columns are the record's columns, and a record of another length is an error.
-pub const POSITION_KEY: &str = "headwater.position";
-
 /// How CSV is read and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CsvConfig {

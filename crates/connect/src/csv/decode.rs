@@ -1,7 +1,8 @@
 //! [`CsvDecoder`]: records of CSV into Arrow builders.
 //!
 //! Rules as in Flink's CSV format: an empty field is the empty STRING but no number, a DECIMAL is rounded half up to the
-//! column's scale, every record has as many fields as the table has columns, bytes are in base64.
+//! column's scale, every record has as many fields as the table has columns, bytes are in base64. Columns are known by
+//! position only: without [`POSITION_KEY`] the schema's columns are the record's columns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +11,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use headwater_change::{Error, Result};
+use headwater_change::{Error, POSITION_KEY, Result};
 
+use super::CsvConfig;
 use super::record::{RawField, Records, boundary};
-use super::{CsvConfig, POSITION_KEY};
 use crate::column::{Column, Data};
 use crate::lines::{BadLine, Decode, assemble, shorten};
 

@@ -13,6 +13,6 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use config::{CsvConfig, OPTIONS, POSITION_KEY};
+pub use config::{CsvConfig, OPTIONS};
 pub use decode::CsvDecoder;
 pub use encode::{CsvRows, write_field};

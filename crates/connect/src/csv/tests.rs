@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use headwater_change::{Error, Options};
+use headwater_change::{Error, Options, POSITION_KEY};
 use proptest::prelude::*;
 
-use super::{CsvConfig, CsvDecoder, CsvRows, OPTIONS, POSITION_KEY, write_field};
+use super::{CsvConfig, CsvDecoder, CsvRows, OPTIONS, write_field};
 use crate::lines::Decode;
 use crate::text::{CastText, TimeZone};
 use crate::values;
