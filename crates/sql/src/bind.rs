@@ -150,6 +150,7 @@ impl ExprPlanner for FlinkArithmetic {
             _ => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
         };
         let (left_type, right_type) = (left.get_type(schema)?, right.get_type(schema)?);
+        let (left, right) = (fixed_length(left, &right_type), fixed_length(right, &left_type));
         let is_decimal = |data_type: &DataType| matches!(data_type, DataType::Decimal128(_, _));
         let numeric = decimal::digits(&left_type).is_some() && decimal::digits(&right_type).is_some();
         if numeric
@@ -176,5 +177,37 @@ fn narrow(expr: Expr) -> Expr {
             Err(_) => Expr::Literal(ScalarValue::Int64(Some(value)), metadata),
         },
         other => other,
+    }
+}
+
+/// An interval of days to seconds beside a timestamp has a fixed length: as a duration in the timestamp's unit it is one
+/// subtraction a row, where an interval would go through the calendar.
+fn fixed_length(expr: Expr, beside: &DataType) -> Expr {
+    let (Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), metadata), DataType::Timestamp(unit, _)) =
+        (&expr, beside)
+    else {
+        return expr;
+    };
+    let nanos = i64::from(interval.days)
+        .checked_mul(86_400_000_000_000)
+        .and_then(|days| days.checked_add(interval.nanoseconds));
+    let per_unit = match unit {
+        TimeUnit::Second => 1_000_000_000,
+        TimeUnit::Millisecond => 1_000_000,
+        TimeUnit::Microsecond => 1_000,
+        TimeUnit::Nanosecond => 1,
+    };
+    match nanos {
+        Some(nanos) if interval.months == 0 && nanos % per_unit == 0 => {
+            let length = Some(nanos / per_unit);
+            let duration = match unit {
+                TimeUnit::Second => ScalarValue::DurationSecond(length),
+                TimeUnit::Millisecond => ScalarValue::DurationMillisecond(length),
+                TimeUnit::Microsecond => ScalarValue::DurationMicrosecond(length),
+                TimeUnit::Nanosecond => ScalarValue::DurationNanosecond(length),
+            };
+            Expr::Literal(duration, metadata.clone())
+        }
+        _ => expr,
     }
 }

@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    Query, Select, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
+    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut,
+    VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
@@ -60,6 +61,12 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Value(literal) = expr
+            && let Value::Number(text, _) = &literal.value
+            && text.contains(['e', 'E'])
+        {
+            *expr = double(text.clone());
+        }
         if let Expr::Function(function) = expr {
             match rewrite_function(function) {
                 Ok(Some(replacement)) => *expr = replacement,
@@ -193,6 +200,17 @@ fn rewrite_function(function: &Function) -> Result<Option<Expr>> {
         })),
         ("IFNULL", [_, _]) => bound("coalesce"),
         _ => Ok(None),
+    }
+}
+
+/// A number with an exponent is DOUBLE in Flink; DataFusion would read it as a decimal.
+fn double(text: String) -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::Value(Value::SingleQuotedString(text).into())),
+        data_type: DataType::Double(ExactNumberInfo::None),
+        array: false,
+        format: None,
     }
 }
 
