@@ -2,9 +2,10 @@
 //! state on disk and a rerun over it.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
+use headwater_testkit::repository;
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};
 
 /// Runs every query through the command, with the statements before it.
@@ -26,7 +27,7 @@ impl std::error::Error for Told {}
 
 impl Headwater {
     fn command(&self, sql: &str) -> Result<String, Told> {
-        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt/data");
+        let data = repository().join("tests/slt/data");
         let output = Command::new(env!("CARGO_BIN_EXE_headwater"))
             .args(["sql", "--output", "csv", "--null", "NULL", "-e", &format!("{}{sql};", self.before)])
             .arg("-D")
@@ -62,7 +63,7 @@ impl DB for Headwater {
 }
 
 fn files() -> Vec<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/slt");
+    let root = repository().join("tests/slt");
     let mut found: Vec<PathBuf> = ["stream", "flink"]
         .iter()
         .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())

@@ -4,14 +4,14 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::fmt::Write;
-use std::path::Path;
 
 use headwater_change::{Metric, OptionKind, OptionSpec};
 use headwater_server::connectors::CONNECTORS;
 use headwater_sql::{SETTINGS, function_names};
+use headwater_testkit::repository;
 
 fn check(name: &str, text: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+    let path = repository().join("docs/reference").join(name);
     if std::env::var_os("HEADWATER_UPDATE_DOCS").is_some() {
         std::fs::write(&path, text).unwrap();
     }

@@ -17,7 +17,7 @@ use crate::convert::Converter;
 use crate::diagnose;
 use crate::functions::{Functions, ValueText};
 use crate::optimize::optimize;
-use crate::parse::{ColumnKind, CreateTable, CreateView, Insert, Statement, parse};
+use crate::parse::{ColumnDef, ColumnKind, CreateTable, CreateView, Insert, Statement, parse};
 use crate::plan::StreamPlan;
 use crate::rewrite::{add_window_end, rewrite_expr, rewrite_query};
 use crate::script::Script;
@@ -405,15 +405,24 @@ fn rename(plan: LogicalPlan, names: &[String]) -> Planned<LogicalPlan> {
 /// The columns that the connector delivers: data and metadata, computed ones left out.
 fn physical_schema(table: &CreateTable) -> Planned<Arc<DFSchema>> {
     let mut fields: Vec<FieldRef> = Vec::new();
-    let count = table.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Physical { .. })).count();
+    // Partition columns stand in the path, not in the file.
+    let in_file = |column: &ColumnDef| {
+        matches!(column.kind, ColumnKind::Physical { .. }) && !table.partitioned_by.contains(&column.name)
+    };
+    let count = table.columns.iter().filter(|column| in_file(column)).count();
     let mut position = 0;
     for column in &table.columns {
         let field = match &column.kind {
             ColumnKind::Physical { data_type, nullable } => {
-                let place = (POSITION_KEY.to_owned(), format!("{position}/{count}"));
-                position += 1;
-                Field::new(&column.name, data_type.clone(), *nullable && !table.primary_key.contains(&column.name))
-                    .with_metadata([place].into())
+                let nullable = *nullable && !table.primary_key.contains(&column.name);
+                let field = Field::new(&column.name, data_type.clone(), nullable);
+                if in_file(column) {
+                    let place = (POSITION_KEY.to_owned(), format!("{position}/{count}"));
+                    position += 1;
+                    field.with_metadata([place].into())
+                } else {
+                    field
+                }
             }
             ColumnKind::Metadata { data_type, nullable, key, .. } => {
                 Field::new(&column.name, data_type.clone(), *nullable)

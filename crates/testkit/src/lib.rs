@@ -15,6 +15,7 @@
 mod collect;
 mod fault;
 mod fold;
+mod repository;
 mod script;
 pub mod servers;
 mod skip;
@@ -22,6 +23,7 @@ mod skip;
 pub use collect::{CollectSink, SinkEvent};
 pub use fault::{Fault, FaultySink, FaultySource};
 pub use fold::{Memory, fold, fold_upsert};
+pub use repository::repository;
 pub use script::ScriptedSource;
 pub use skip::skipped;
 

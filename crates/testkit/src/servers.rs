@@ -30,7 +30,7 @@ impl Flavor {
             Self::MySql => "mysqld",
             Self::MariaDb => "mariadbd",
         };
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts").join(name)
+        crate::repository().join("scripts").join(name)
     }
 }
 

@@ -79,7 +79,7 @@ impl Db {
             Flavor::MySql => "mysqld",
             Flavor::MariaDb => "mariadbd",
         };
-        let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts").join(script);
+        let script = headwater_testkit::repository().join("scripts").join(script);
         // The last threads of the killed process may still hold its files and its port.
         let up = within(Duration::from_secs(60), || {
             let status = Command::new(&script).arg("start").arg(folder).stdin(Stdio::null()).status();

@@ -150,7 +150,8 @@ impl Accumulator for MeanAccumulator {
         if self.count == 0 {
             return ScalarValue::try_from(&self.result);
         }
-        let whole = if self.averages { self.integer / i128::from(self.count) } else { self.integer };
+        // AVG of an integer divides a sum that wraps at 64 bits: Flink keeps it in a BIGINT.
+        let whole = if self.averages { i128::from(self.integer as i64 / self.count) } else { self.integer };
         let float = if self.averages { self.float / self.count as f64 } else { self.float };
         // Narrowing wraps on purpose: that is what SUM of an integer does in Flink.
         Ok(match &self.result {

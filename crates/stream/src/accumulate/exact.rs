@@ -1,7 +1,8 @@
 //! `SUM` and `AVG` of decimals and `AVG` of integers, over sums that never overflow.
 //!
 //! A sum is 128 bits and the number of times they ran over. So a result that does not fit is NULL, and a later retraction
-//! brings it back: the order of rows never shows.
+//! brings it back: the order of rows never shows. `AVG` of integers alone reads only the lowest 64 bits, because Flink's
+//! sum of them is a `BIGINT` that wraps.
 
 use std::sync::Arc;
 
@@ -122,9 +123,9 @@ impl Accumulator for ExactSum {
                 let means: Int64Array = slots
                     .iter()
                     .map(|&slot| {
-                        let count = i128::from(self.counts[slot as usize]);
-                        // Less than 2^64 values of 64 bits: nothing was carried, and a mean lies among its values.
-                        (count != 0).then(|| (self.low[slot as usize] / count) as i64)
+                        let count = self.counts[slot as usize];
+                        // Flink keeps the sum in a BIGINT, which wraps: so does the lower half of the exact sum.
+                        (count != 0).then(|| (self.low[slot as usize] as i64).wrapping_div(count))
                     })
                     .collect();
                 cast(&means, &self.result)
