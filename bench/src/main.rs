@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod build;
 mod clicks;
 mod machine;
 mod measure;
@@ -38,6 +39,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Scenario {
+    /// The release build from nothing, without the downloads; size and start of the binary.
+    Build,
     /// JSON lines counted per page in windows of ten seconds, against only parsing the same file.
     Clicks {
         /// Lines of the input.
@@ -50,6 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.data)?;
     let figures = match arguments.scenario {
+        Scenario::Build => build::run(&arguments.data, arguments.runs)?,
         Scenario::Clicks { rows } => clicks::run(&arguments.headwater, &arguments.data, rows, arguments.runs)?,
     };
     let result = serde_json::json!({ "machine": machine::describe(), "result": figures });

@@ -87,14 +87,15 @@ async fn log_privileges(conn: &mut Conn, config: &Config, flavor: Flavor) -> Res
     }
     let user = account(conn, config).await?;
     let list = missing.join(", ");
-    Err(Error::usage("mysql.privilege", format!("the user '{}' lacks {list}", config.user))
+    Err(Error::usage("mysql.privilege", format!("the user '{}' lacks {list}", config.access.user))
         .hint(format!("GRANT {list} ON *.* TO {user};")))
 }
 
 /// The account as the server knows it, quoted for a GRANT.
 pub(crate) async fn account(conn: &mut Conn, config: &Config) -> Result<String> {
     let row = client::row(conn, "SELECT CURRENT_USER()").await.map_err(|error| query_error("name the user", error))?;
-    let account = row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_else(|| format!("{}@%", config.user));
+    let account =
+        row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_else(|| format!("{}@%", config.access.user));
     let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
     Ok(format!("'{user}'@'{host}'"))
 }

@@ -5,7 +5,7 @@ use mysql_async::{Conn, DriverError, OptsBuilder, SslOpts};
 
 use headwater_change::{Error, Place, Result};
 
-use crate::config::{Config, SslMode};
+use crate::access::{Access, SslMode};
 
 /// What every session says first. `net_write_timeout` lets a slow reader take a day for its snapshot.
 const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', \
@@ -13,46 +13,52 @@ const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sq
 
 /// Which product answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flavor {
+pub enum Flavor {
+    /// MySQL.
     MySql,
+    /// MariaDB.
     MariaDb,
 }
 
-/// Connects once.
-pub(crate) async fn connect(config: &Config) -> Result<Conn> {
+/// Connects once. `setup` is said after what every session says.
+///
+/// # Errors
+/// `mysql.connect`, `mysql.access_denied`, `mysql.tls`, `mysql.password`.
+pub async fn connect(access: &Access, setup: &str) -> Result<Conn> {
     let attempt = async {
-        match connect_with(config, config.ssl).await {
+        match connect_with(access, access.ssl, setup).await {
             Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
-                if config.ssl == SslMode::Preferred =>
+                if access.ssl == SslMode::Preferred =>
             {
-                connect_with(config, SslMode::Disabled).await
+                connect_with(access, SslMode::Disabled, setup).await
             }
             other => other,
         }
     };
     // The password is looked up here too, so that a missing file is not taken for a refusal by the server.
-    config.password()?;
-    match tokio::time::timeout(config.connect_timeout, attempt).await {
+    access.password()?;
+    match tokio::time::timeout(access.connect_timeout, attempt).await {
         Ok(Ok(conn)) => Ok(conn),
-        Ok(Err(error)) => Err(connect_error(config, error)),
-        Err(_) => Err(Error::remote("mysql.connect", format!("{}:{} does not answer", config.host, config.port))
-            .detail(format!("no connection within {:?}", config.connect_timeout))),
+        Ok(Err(error)) => Err(connect_error(access, error)),
+        Err(_) => Err(Error::remote("mysql.connect", format!("{}:{} does not answer", access.host, access.port))
+            .detail(format!("no connection within {:?}", access.connect_timeout))),
     }
 }
 
-async fn connect_with(config: &Config, ssl: SslMode) -> mysql_async::Result<Conn> {
-    let password = config.password().map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
+async fn connect_with(access: &Access, ssl: SslMode, setup: &str) -> mysql_async::Result<Conn> {
+    let password = access.password().map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
     let mut options = OptsBuilder::default()
-        .ip_or_hostname(config.host.as_str())
-        .tcp_port(config.port)
-        .user(Some(config.user.as_str()))
+        .ip_or_hostname(access.host.as_str())
+        .tcp_port(access.port)
+        .user(Some(access.user.as_str()))
         .pass(Some(password))
         .prefer_socket(false)
+        .db_name(access.database.as_deref())
         .stmt_cache_size(0)
-        .setup(vec![SESSION]);
+        .setup(if setup.is_empty() { vec![SESSION.to_owned()] } else { vec![SESSION.to_owned(), setup.to_owned()] });
     if ssl != SslMode::Disabled {
         let mut tls = SslOpts::default();
-        if let Some(path) = &config.ssl_ca {
+        if let Some(path) = &access.ssl_ca {
             tls = tls.with_root_certs(vec![path.clone().into()]).with_disable_built_in_roots(true);
         }
         tls = match ssl {
@@ -65,11 +71,11 @@ async fn connect_with(config: &Config, ssl: SslMode) -> mysql_async::Result<Conn
     Conn::new(options).await
 }
 
-fn connect_error(config: &Config, error: mysql_async::Error) -> Error {
-    let place = format!("{}:{}", config.host, config.port);
+fn connect_error(access: &Access, error: mysql_async::Error) -> Error {
+    let place = format!("{}:{}", access.host, access.port);
     match &error {
         mysql_async::Error::Server(server) if matches!(server.code, 1044 | 1045 | 1698 | 1251) => {
-            Error::usage("mysql.access_denied", format!("{place} refuses the user '{}'", config.user))
+            Error::usage("mysql.access_denied", format!("{place} refuses the user '{}'", access.user))
                 .detail(server.message.clone())
                 .hint("check 'username' and 'password', and from which hosts the user may connect")
                 .at(Place::Option("password".into()))
@@ -102,7 +108,7 @@ fn connect_error(config: &Config, error: mysql_async::Error) -> Error {
 }
 
 /// An error of a statement.
-pub(crate) fn query_error(what: &str, error: mysql_async::Error) -> Error {
+pub fn query_error(what: &str, error: mysql_async::Error) -> Error {
     let detail = error.to_string();
     Error::remote("mysql.query", format!("the server did not {what}")).detail(detail).caused_by(error)
 }
@@ -133,7 +139,10 @@ pub(crate) async fn variable(conn: &mut Conn, name: &str) -> Result<String> {
 }
 
 /// Which product it is.
-pub(crate) async fn flavor(conn: &mut Conn) -> Result<Flavor> {
+///
+/// # Errors
+/// `mysql.query`.
+pub async fn flavor(conn: &mut Conn) -> Result<Flavor> {
     let version = variable(conn, "version").await?;
     Ok(if version.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql })
 }

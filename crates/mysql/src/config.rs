@@ -7,11 +7,11 @@ use std::time::Duration;
 use headwater_change::{Error, OptionKind, OptionSpec, Options, Place, Result};
 use regex::Regex;
 
+use crate::access::{Access, SslMode};
 use crate::position::{Gtids, LogPlace, parse_gtids};
 
 const STARTUP_MODES: &[&str] =
     &["initial", "earliest-offset", "latest-offset", "specific-offset", "timestamp", "snapshot"];
-const SSL_MODES: &[&str] = &["disabled", "preferred", "required", "verify_ca", "verify_identity"];
 
 const fn unsupported(name: &'static str) -> OptionSpec {
     OptionSpec::new(name, OptionKind::Unsupported, "of Flink CDC, not supported")
@@ -37,7 +37,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("connect.timeout", OptionKind::Duration, "how long one attempt to connect may take").default("30s"),
     OptionSpec::new("connect.max-retries", OptionKind::Integer, "attempts to connect at the start after the first").default("3"),
     OptionSpec::new("heartbeat.interval", OptionKind::Duration, "how often a quiet server says that it is there").default("30s"),
-    OptionSpec::new("ssl.mode", OptionKind::Choice(SSL_MODES), "disabled, preferred (TLS if the server has it), required, verify_ca and verify_identity (and a certificate of a trusted authority for the server's name; verify_ca asks for the name too)").default("preferred"),
+    OptionSpec::new("ssl.mode", OptionKind::Choice(SslMode::NAMES), "disabled, preferred (TLS if the server has it), required, verify_ca and verify_identity (and a certificate of a trusted authority for the server's name; verify_ca asks for the name too)").default("preferred"),
     OptionSpec::new("ssl.ca", OptionKind::Text, "file with the certificates of trusted authorities (PEM)"),
     unsupported("scan.incremental.snapshot.enabled"),
     unsupported("scan.incremental.snapshot.chunk.key-column"),
@@ -70,34 +70,18 @@ pub(crate) enum Startup {
     File(LogPlace),
 }
 
-/// How the connection is protected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SslMode {
-    Disabled,
-    Preferred,
-    Required,
-    VerifyCa,
-    VerifyIdentity,
-}
-
 /// The options, checked and read.
 #[derive(Clone)]
 pub(crate) struct Config {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) user: String,
-    password: String,
+    pub(crate) access: Access,
     pub(crate) databases: Regex,
     pub(crate) tables: Regex,
     pub(crate) server_id: u32,
     pub(crate) zone_seconds: i64,
     pub(crate) zero_date_is_null: bool,
     pub(crate) startup: Startup,
-    pub(crate) connect_timeout: Duration,
     pub(crate) connect_retries: u32,
     pub(crate) heartbeat: Duration,
-    pub(crate) ssl: SslMode,
-    pub(crate) ssl_ca: Option<PathBuf>,
 }
 
 fn wrong(option: &str, message: String, hint: &str) -> Error {
@@ -108,46 +92,28 @@ impl Config {
     pub(crate) fn new(options: &Options) -> Result<Self> {
         let duration = |name| options.duration(name).unwrap_or(Duration::from_secs(30));
         let port = options.integer("port").and_then(|port| u16::try_from(port).ok());
-        Ok(Self {
+        let access = Access {
             host: options.required("hostname")?.to_owned(),
             port: port
                 .ok_or_else(|| wrong("port", "this is not a TCP port".into(), "give a number from 1 to 65535"))?,
             user: options.required("username")?.to_owned(),
             password: options.required("password")?.to_owned(),
+            database: None,
+            ssl: options.text("ssl.mode").and_then(SslMode::from_name).unwrap_or(SslMode::Preferred),
+            ssl_ca: options.text("ssl.ca").map(PathBuf::from),
+            connect_timeout: duration("connect.timeout"),
+        };
+        Ok(Self {
+            access,
             databases: pattern(options, "database-name")?,
             tables: pattern(options, "table-name")?,
             server_id: server_id(options.text("server-id"))?,
             zone_seconds: zone(options.text("server-time-zone").unwrap_or("UTC"))?,
             zero_date_is_null: !options.text("scan.zero-date").is_some_and(|word| word.eq_ignore_ascii_case("error")),
             startup: startup(options)?,
-            connect_timeout: duration("connect.timeout"),
             connect_retries: options.integer("connect.max-retries").and_then(|n| n.try_into().ok()).unwrap_or(3),
             heartbeat: duration("heartbeat.interval").max(Duration::from_millis(10)),
-            ssl: match options.text("ssl.mode").unwrap_or("preferred").to_ascii_lowercase().as_str() {
-                "disabled" => SslMode::Disabled,
-                "required" => SslMode::Required,
-                "verify_ca" => SslMode::VerifyCa,
-                "verify_identity" => SslMode::VerifyIdentity,
-                _ => SslMode::Preferred,
-            },
-            ssl_ca: options.text("ssl.ca").map(PathBuf::from),
         })
-    }
-
-    /// The password, read from where the option points to.
-    pub(crate) fn password(&self) -> Result<String> {
-        let unreadable = |what: String| {
-            Error::usage("mysql.password", format!("the password cannot be read from {what}"))
-                .at(Place::Option("password".into()))
-        };
-        if let Some(path) = self.password.strip_prefix("file:") {
-            let text = std::fs::read_to_string(path).map_err(|error| unreadable(path.to_owned()).caused_by(error))?;
-            return Ok(text.trim_end_matches(['\r', '\n']).to_owned());
-        }
-        if let Some(name) = self.password.strip_prefix("env:") {
-            return std::env::var(name).map_err(|error| unreadable(format!("the variable {name}")).caused_by(error));
-        }
-        Ok(self.password.clone())
     }
 
     /// Whether a table is to be read.
@@ -165,7 +131,7 @@ fn pattern(options: &Options, name: &str) -> Result<Regex> {
 }
 
 /// A server sends its log to one reader per id: each source of a process takes the next one.
-fn server_id(text: Option<&str>) -> Result<u32> {
+pub(crate) fn server_id(text: Option<&str>) -> Result<u32> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let nth = std::process::id().wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
     let Some(text) = text else { return Ok(5400 + nth % 1001) };

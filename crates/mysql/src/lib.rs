@@ -15,10 +15,11 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod access;
 mod batcher;
 mod bytes;
 mod check;
-mod client;
+pub mod client;
 mod config;
 mod ident;
 mod position;
@@ -30,6 +31,9 @@ mod snapshot;
 mod source;
 mod statement;
 
+pub use access::Access;
 pub use config::OPTIONS;
 pub use ident::{Identifier, ident};
+/// The driver under all of it, for crates that speak SQL to a server: this crate is its only door.
+pub use mysql_async as driver;
 pub use source::source;

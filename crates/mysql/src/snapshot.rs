@@ -66,7 +66,7 @@ pub(crate) async fn begin(
     tables: &[(String, String)],
 ) -> Result<LogPlace> {
     if server.flavor == Flavor::MySql {
-        let mut guard = client::connect(config).await?;
+        let mut guard = client::connect(&config.access, "").await?;
         lock(&mut guard, config, tables).await?;
         start(conn).await?;
         let place = current_place(conn, server).await?;
@@ -111,7 +111,7 @@ async fn lock(conn: &mut Conn, config: &Config, tables: &[(String, String)]) -> 
         Err(mysql_async::Error::Server(_)) => {
             let user = account(conn, config).await?;
             let database = tables.first().map_or("", |(database, _)| database.as_str());
-            let (name, database) = (&config.user, ident(database));
+            let (name, database) = (&config.access.user, ident(database));
             Err(Error::usage(
                 "mysql.privilege",
                 format!("the user '{name}' may not lock tables for the snapshot's start"),
@@ -139,7 +139,7 @@ pub(crate) async fn table(
             let (database, name) = (ident(&plan.database), ident(&plan.table));
             return Err(Error::usage(
                 "mysql.privilege",
-                format!("the user '{}' may not read {}.{}", config.user, plan.database, plan.table),
+                format!("the user '{}' may not read {}.{}", config.access.user, plan.database, plan.table),
             )
             .detail(error.message)
             .hint(format!("GRANT SELECT ON {database}.{name} TO {user};")));

@@ -68,10 +68,10 @@ impl Log<'_> {
             if matches!(server.code, 1044 | 1045 | 1227) {
                 return Err(Error::usage(
                     "mysql.privilege",
-                    format!("the user '{}' may not read the log", self.config.user),
+                    format!("the user '{}' may not read the log", self.config.access.user),
                 )
                 .detail(server.message.clone())
-                .hint(format!("GRANT REPLICATION SLAVE ON *.* TO '{}'@'%';", self.config.user)));
+                .hint(format!("GRANT REPLICATION SLAVE ON *.* TO '{}'@'%';", self.config.access.user)));
             }
         }
         let detail = error.to_string();

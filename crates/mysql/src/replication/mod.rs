@@ -124,7 +124,7 @@ impl<'a> Log<'a> {
                 pause = Duration::from_millis(100);
                 waited = Duration::ZERO;
             }
-            if waited > self.config.connect_timeout * 10 {
+            if waited > self.config.access.connect_timeout * 10 {
                 return Err(broken);
             }
             self.queue.closed_within(pause).await;
@@ -146,12 +146,12 @@ impl<'a> Log<'a> {
     }
 
     async fn session(&mut self) -> Result<Stop> {
-        let conn = client::connect(self.config).await?;
+        let conn = client::connect(&self.config.access, "").await?;
         let mut stream = match self.dump(conn).await {
             Ok(stream) => stream,
             Err(error) => return self.broken(error),
         };
-        let patience = self.config.heartbeat * 3 + self.config.connect_timeout;
+        let patience = self.config.heartbeat * 3 + self.config.access.connect_timeout;
         loop {
             let event = match stream.next().now_or_never() {
                 Some(event) => event,
