@@ -1,0 +1,167 @@
+//! The ends of jobs, each a statement that names the claim it ends: a completion of a claim that is over touches nothing.
+
+use std::time::Duration;
+
+use headwater_change::Result;
+use headwater_mysql::client::query_error;
+use headwater_mysql::driver::prelude::Queryable;
+use headwater_mysql::driver::{Conn, params};
+
+use crate::context::Context;
+
+/// A job that failed, as the table is to show it.
+#[derive(Clone, Debug)]
+pub(crate) struct Failed {
+    pub(crate) id: u64,
+    pub(crate) token: u64,
+    pub(crate) message: String,
+    /// Until the next try.
+    pub(crate) delay: Duration,
+    /// Retries it may have where its row does not say; `None`: no more tries.
+    pub(crate) max_retries: Option<u32>,
+}
+
+/// Longest error text that is kept, in characters.
+const MESSAGE_LENGTH: usize = 4_000;
+
+/// Writes the attempt, and makes the job PENDING for its next try or DEAD; cancelled where that was asked for. In a
+/// transaction of the caller. Returns whether the claim still held.
+pub(crate) async fn fail(transaction: &mut impl Queryable, failed: &Failed) -> Result<bool> {
+    let message: String = failed.message.chars().take(MESSAGE_LENGTH).collect();
+    let delay = u64::try_from(failed.delay.as_micros()).unwrap_or(u64::MAX).min(86_400_000_000_000);
+    let attempt = params! {
+        "id" => failed.id, "token" => failed.token, "message" => &message,
+    };
+    transaction
+        .exec_drop(
+            "INSERT INTO job_attempts (job_id, attempt, worker_id, started_at, failed_at, error_message) \
+             SELECT id, retry_count + 1, locked_by >> 32, started_at, NOW(6), :message FROM jobs \
+             WHERE id = :id AND locked_by = :token AND status IN ('RUNNING', 'CANCELLING')",
+            attempt,
+        )
+        .await
+        .map_err(|error| query_error("keep the attempt", error))?;
+    // Assignments run from left to right: retry_count is the old one until its turn, status the new one.
+    let result = transaction
+        .exec_iter(
+            "UPDATE jobs SET status = IF(:dead OR retry_count >= COALESCE(max_retries, :max), 'DEAD', 'PENDING'), \
+             ready_from = NOW(6), run_at = IF(status = 'DEAD', NOW(6), NOW(6) + INTERVAL :delay MICROSECOND), \
+             retry_count = retry_count + 1, last_error_message = :message, locked_by = NULL, started_at = NULL \
+             WHERE id = :id AND locked_by = :token AND status = 'RUNNING'",
+            params! {
+                "dead" => failed.max_retries.is_none(), "max" => failed.max_retries.unwrap_or(0), "delay" => delay,
+                "message" => &message, "id" => failed.id, "token" => failed.token,
+            },
+        )
+        .await
+        .map_err(|error| query_error("take the failed job back", error))?;
+    let held = result.affected_rows() > 0;
+    result.drop_result().await.map_err(|error| query_error("take the failed job back", error))?;
+    if held {
+        return Ok(true);
+    }
+    cancelled(transaction, failed.id, failed.token).await
+}
+
+/// Moves a job whose cancellation was asked for to the history. Returns whether the claim still held.
+pub(crate) async fn cancelled(transaction: &mut impl Queryable, id: u64, token: u64) -> Result<bool> {
+    let held = format!("id = {id} AND locked_by = {token} AND status = 'CANCELLING'");
+    to_history(transaction, "CANCELLED", &held).await?;
+    remove(transaction, &held).await.map(|removed| removed > 0)
+}
+
+/// Gives jobs back untouched: no try is counted. With a delay they come again after it.
+pub(crate) async fn give_back(conn: &mut impl Queryable, ids: &[u64], token: u64, delay: Duration) -> Result<u64> {
+    let delay = u64::try_from(delay.as_micros()).unwrap_or(u64::MAX).min(86_400_000_000_000);
+    let sql = format!(
+        "UPDATE jobs SET status = 'PENDING', ready_from = NOW(6), run_at = NOW(6) + INTERVAL {delay} MICROSECOND, \
+         locked_by = NULL, started_at = NULL WHERE {} AND locked_by = {token} AND status = 'RUNNING'",
+        id_list(ids)
+    );
+    let result = conn.query_iter(sql).await.map_err(|error| query_error("take jobs back", error))?;
+    let count = result.affected_rows();
+    result.drop_result().await.map_err(|error| query_error("take jobs back", error))?;
+    Ok(count)
+}
+
+/// Completes one job in the transaction of its handler, with history where its queue keeps one.
+pub(crate) async fn complete_one(transaction: &mut impl Queryable, context: &Context) -> Result<()> {
+    let job = &context.inner;
+    let held = format!("id = {} AND locked_by = {} AND status IN ('RUNNING', 'CANCELLING')", job.id, job.token);
+    if job.history {
+        to_history(transaction, "COMPLETED", &held).await?;
+    }
+    match remove(transaction, &held).await? {
+        0 => Err(context.lease_lost()),
+        _ => Ok(()),
+    }
+}
+
+/// Copies rows of `jobs` into the history.
+pub(crate) async fn to_history(transaction: &mut impl Queryable, outcome: &str, condition: &str) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO jobs_done (id, queue, job_type, payload, priority, outcome, retry_count, batch_id, traceparent, \
+         created_at, started_at, finished_at) SELECT id, queue, job_type, payload, priority, '{outcome}', retry_count, \
+         batch_id, traceparent, created_at, started_at, NOW(6) FROM jobs WHERE {condition}"
+    );
+    transaction.query_drop(sql).await.map_err(|error| query_error("write the history", error))
+}
+
+async fn remove(transaction: &mut impl Queryable, condition: &str) -> Result<u64> {
+    let sql = format!("DELETE FROM jobs WHERE {condition}");
+    let result = transaction.query_iter(sql).await.map_err(|error| query_error("complete jobs", error))?;
+    let count = result.affected_rows();
+    result.drop_result().await.map_err(|error| query_error("complete jobs", error))?;
+    Ok(count)
+}
+
+/// Completes claims that share a token with one statement, or with a transaction of two where there is a history.
+/// Returns how many were still held.
+pub(crate) async fn complete(conn: &mut Conn, ids: &[u64], token: u64, history: bool) -> Result<u64> {
+    let held = format!("{} AND locked_by = {token} AND status IN ('RUNNING', 'CANCELLING')", id_list(ids));
+    if !history {
+        return remove(conn, &held).await;
+    }
+    conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))?;
+    let done = async {
+        to_history(conn, "COMPLETED", &held).await?;
+        let count = remove(conn, &held).await?;
+        conn.query_drop("COMMIT").await.map_err(|error| query_error("commit completions", error))?;
+        Ok(count)
+    }
+    .await;
+    if done.is_err() {
+        // Whatever failed, the transaction must not stay open; if even that fails the session is dropped by its owner.
+        let _ = conn.query_drop("ROLLBACK").await;
+    }
+    done
+}
+
+/// `id IN (…)`, or a range where the numbers follow each other, which the server reads much faster.
+pub(crate) fn id_list(ids: &[u64]) -> String {
+    let mut sorted = ids.to_vec();
+    sorted.sort_unstable();
+    match (sorted.first(), sorted.last()) {
+        (Some(first), Some(last)) if sorted.len() > 2 && last - first + 1 == sorted.len() as u64 => {
+            format!("id BETWEEN {first} AND {last}")
+        }
+        (Some(_), _) => {
+            let list: Vec<String> = sorted.iter().map(u64::to_string).collect();
+            format!("id IN ({})", list.join(","))
+        }
+        _ => "FALSE".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::id_list;
+
+    #[test]
+    fn numbers_in_a_row_become_a_range() {
+        assert_eq!(id_list(&[5, 3, 4]), "id BETWEEN 3 AND 5");
+        assert_eq!(id_list(&[5, 3, 7]), "id IN (3,5,7)");
+        assert_eq!(id_list(&[1, 2]), "id IN (1,2)");
+        assert_eq!(id_list(&[]), "FALSE");
+    }
+}

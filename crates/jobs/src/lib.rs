@@ -1,0 +1,28 @@
+//! A job queue on MySQL and MariaDB tables.
+//!
+//! A job is a row of the table `jobs`, enqueued by a plain INSERT in the transaction that makes it necessary, from any
+//! language. Workers claim with `FOR UPDATE SKIP LOCKED`, hold a lease, complete with a fencing token, and try again with
+//! backoff. Nothing is lost when a process dies, and a process that lost its lease cannot complete what it held.
+//!
+//! ```text
+//!  INSERT INTO jobs ──► binlog ──► wake ─┐
+//!                                        ▼
+//!  maintain (promote, rescue, …)      claim ──► worker (executors, handlers) ──► complete
+//!            └────────── one process at a time      └── lease (one heartbeat a process)
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod complete;
+mod context;
+pub mod handler;
+mod job;
+mod queue;
+mod retry;
+pub mod schema;
+
+pub use context::{Context, Stop};
+pub use handler::{Failure, Handler, Handlers, Outcome, Settings, typed};
+pub use job::{Job, NewJob};
+pub use queue::{Queue, enqueue_in};
+pub use retry::{Backoff, RetryPolicy};
