@@ -17,6 +17,7 @@ mod complete;
 mod context;
 pub mod handler;
 mod job;
+pub mod operate;
 mod queue;
 mod retry;
 pub mod schema;
