@@ -22,6 +22,8 @@ mod job;
 mod lease;
 mod limits;
 mod metrics;
+#[cfg(test)]
+mod plans;
 mod queue;
 mod retry;
 pub mod schema;
