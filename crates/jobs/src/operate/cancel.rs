@@ -41,7 +41,7 @@ impl Step for Cancel {
         if !running.is_empty() {
             let sql =
                 format!("UPDATE jobs SET status = 'CANCELLING' WHERE {} AND status = 'RUNNING'", id_list(&running));
-            change(transaction, "cancel jobs", sql, ()).await?;
+            change(transaction, "cancel jobs", sql).await?;
         }
         let idle = with(&[Status::Pending, Status::Waiting, Status::Parked, Status::Dead]);
         if !idle.is_empty() {

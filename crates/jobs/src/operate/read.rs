@@ -36,7 +36,12 @@ pub(crate) async fn rows(
     sql: impl AsRef<str>,
     values: impl Into<Params>,
 ) -> Result<Vec<driver::Row>> {
-    conn.exec(sql.as_ref(), values.into()).await.map_err(failed(what))
+    // Without values as a text: what is prepared stays in the session's cache, and lists of numbers never come again.
+    match values.into() {
+        Params::Empty => conn.query(sql.as_ref()).await,
+        values => conn.exec(sql.as_ref(), values).await,
+    }
+    .map_err(failed(what))
 }
 
 /// The first row of a statement.
@@ -46,17 +51,16 @@ pub(crate) async fn first(
     sql: impl AsRef<str>,
     values: impl Into<Params>,
 ) -> Result<Option<driver::Row>> {
-    conn.exec_first(sql.as_ref(), values.into()).await.map_err(failed(what))
+    match values.into() {
+        Params::Empty => conn.query_first(sql.as_ref()).await,
+        values => conn.exec_first(sql.as_ref(), values).await,
+    }
+    .map_err(failed(what))
 }
 
-/// Rows that a statement changed.
-pub(crate) async fn change(
-    conn: &mut impl Queryable,
-    what: &'static str,
-    sql: impl AsRef<str>,
-    values: impl Into<Params>,
-) -> Result<u64> {
-    let result = conn.exec_iter(sql.as_ref(), values.into()).await.map_err(failed(what))?;
+/// Rows that a statement without values changed.
+pub(crate) async fn change(conn: &mut impl Queryable, what: &'static str, sql: impl AsRef<str>) -> Result<u64> {
+    let result = conn.query_iter(sql.as_ref()).await.map_err(failed(what))?;
     let count = result.affected_rows();
     result.drop_result().await.map_err(failed(what))?;
     Ok(count)

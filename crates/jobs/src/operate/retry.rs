@@ -78,7 +78,7 @@ async fn revive(transaction: &mut Transaction<'_>, ids: &[u64]) -> Result<u64> {
          ready_from = NOW(6) WHERE {}",
         id_list(ids)
     );
-    change(transaction, "bring jobs back", sql, ()).await
+    change(transaction, "bring jobs back", sql).await
 }
 
 /// Makes these jobs due at once: dead ones with all their retries, and those that wait for a time. The answer is in the

@@ -4,7 +4,7 @@ use headwater_change::Result;
 use headwater_mysql::driver::params;
 use headwater_mysql::driver::prelude::Queryable;
 
-use crate::operate::read::{change, column, first, rows};
+use crate::operate::read::{column, failed, first, rows};
 use crate::queue::Queue;
 
 /// Queues that are looked for. A queue is a way of dividing work, not a key: whoever needs more has `limit_key`.
@@ -30,13 +30,12 @@ async fn set_paused(queue: &Queue, name: &str, paused: bool) -> Result<bool> {
     let mut conn = queue.session().await?;
     let before = first(&mut conn, "read job_queues", "SELECT paused FROM job_queues WHERE queue = ?", (name,)).await?;
     let before = before.map_or(Ok(false), |row| column::<bool>(&row, "paused"))?;
-    change(
-        &mut conn,
-        "change job_queues",
+    conn.exec_drop(
         "INSERT INTO job_queues (queue, paused) VALUES (:queue, :paused) ON DUPLICATE KEY UPDATE paused = :paused",
         params! { "queue" => name, "paused" => paused },
     )
-    .await?;
+    .await
+    .map_err(failed("change job_queues"))?;
     queue.give_back(conn);
     Ok(before != paused)
 }
