@@ -66,9 +66,7 @@ async fn check(server: &Server) {
     let mut cursors = Cursors::default();
     cursors.scanned(Scan::Front, std::time::Duration::ZERO, [(0, 600), (1, 300), (2, 900)].into_iter());
     let behind = cursors.condition(Scan::Onward);
-    for (condition, order) in
-        [("", "priority, id"), (behind.as_str(), "priority, id"), (" AND priority = 1", "id")]
-    {
+    for (condition, order) in [("", "priority, id"), (behind.as_str(), "priority, id"), (" AND priority = 1", "id")] {
         let sql = claim::select_sql(flavor, "default", condition, order, 10);
         let plan = explain(&mut conn, flavor, &sql).await;
         assert!(plan.contains("claim") && !plan.contains("filesort"), "{sql}\n{plan}");
