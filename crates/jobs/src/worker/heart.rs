@@ -132,11 +132,3 @@ fn probe_sql(shared: &Shared) -> String {
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }
-
-pub(super) async fn listen(shared: Arc<Shared>) {
-    shared.reached(Phase::Ended).await;
-}
-
-pub(super) async fn maintain(shared: Arc<Shared>) {
-    shared.reached(Phase::Ended).await;
-}

@@ -14,6 +14,7 @@ mod claims;
 mod execute;
 mod finish;
 mod heart;
+mod listen;
 mod shared;
 
 use std::future::Future;
@@ -125,7 +126,7 @@ impl Worker {
         }
         drop(claimed);
         tasks.spawn(heart::run(Arc::clone(&shared), conn));
-        tasks.spawn(heart::listen(Arc::clone(&shared)));
+        tasks.spawn(listen::run(Arc::clone(&shared)));
         tasks.spawn(heart::maintain(Arc::clone(&shared)));
         let dispatch = tokio::spawn(execute::dispatch(Arc::clone(&shared), buffer));
         let finish = finish::start(&shared, ends);
