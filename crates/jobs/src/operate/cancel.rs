@@ -67,7 +67,7 @@ impl Step for Cancel {
 
 /// Cancels these jobs: what does not run moves to the history, what runs is stopped by its worker. The answer is in the
 /// order of the numbers, each once. Jobs that depend on a cancelled one run as if it were done: whoever does not want
-/// that cancels [`with_dependents`].
+/// that cancels [`with_dependents`]. A batch whose last job is cancelled is finished by the next sweep of a worker.
 ///
 /// # Errors
 /// `jobs.grant`, `jobs.tables_missing`, `mysql.query`.
@@ -75,7 +75,11 @@ pub async fn cancel(queue: &Queue, ids: &[u64]) -> Result<Vec<Change<Cancelled>>
     let mut changes = held::each(queue, ids, &Cancel).await?;
     let gone: Vec<u64> =
         changes.iter().filter(|change| change.outcome == Cancelled::Unknown).map(|change| change.id).collect();
+    let moved: Vec<u64> =
+        changes.iter().filter(|change| change.outcome == Cancelled::Cancelled).map(|change| change.id).collect();
     let mut conn = queue.session().await?;
+    // As after a completion; the batches of these jobs are seen by the next sweep.
+    crate::settle::settle(&mut conn, &moved, &[]).await?;
     let mut finished = BTreeSet::new();
     for part in gone.chunks(CHUNK) {
         let sql = format!("SELECT id FROM jobs_done WHERE id IN ({})", held::list(part));

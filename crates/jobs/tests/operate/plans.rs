@@ -79,8 +79,10 @@ pub(crate) async fn every_statement_walks_an_index(db: &Db) {
     let mut conn = db.conn().await;
     let mut explained = 0;
     for sql in &statements {
-        let plan: Vec<Row> =
-            conn.query(format!("EXPLAIN FORMAT = TRADITIONAL {sql}")).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let plan: Vec<Row> = conn
+            .query(format!("EXPLAIN FORMAT = TRADITIONAL {sql}"))
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error}"));
         for row in plan {
             let text = |name: &str| row.get::<Option<String>, _>(name).flatten().unwrap_or_default();
             let (table, extra) = (text("table"), text("Extra"));

@@ -96,6 +96,13 @@ pub(crate) async fn cancels_dependents_where_asked(db: &Db) {
     let all = with_dependents(&db.queue, &[1]).await.expect("numbers");
     cancel(&db.queue, &all).await.expect("an answer");
     assert_eq!(db.all::<u64>("SELECT id FROM jobs ORDER BY id").await, [4, 5]);
+
+    // Not asked: what waits for nothing else runs.
+    db.run("INSERT INTO jobs (id, job_type, payload, status) VALUES (6, 'MAIL', '{}', 'DEAD'), (7, 'MAIL', '{}', 'WAITING')").await;
+    db.run("INSERT INTO job_dependencies VALUES (7, 6), (5, 6)").await;
+    cancel(&db.queue, &[6]).await.expect("an answer");
+    let rows: Vec<(u64, String)> = db.all("SELECT id, status FROM jobs WHERE id IN (5, 7) ORDER BY id").await;
+    assert_eq!(rows, [(5, "WAITING".to_owned()), (7, "PENDING".to_owned())]);
 }
 
 pub(crate) async fn never_waits_for_rows_of_others(db: &Db) {
