@@ -17,9 +17,12 @@ mod complete;
 mod context;
 pub mod handler;
 mod job;
+pub mod limits;
+pub mod maintain;
 mod queue;
 mod retry;
 pub mod schema;
+mod settle;
 
 pub use context::{Context, Stop};
 pub use handler::{Failure, Handler, Handlers, Outcome, Settings, typed};
