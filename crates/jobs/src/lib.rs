@@ -20,7 +20,8 @@ mod cursor;
 pub mod handler;
 mod job;
 mod lease;
-mod limits;
+pub mod limits;
+pub mod maintain;
 mod metrics;
 pub mod operate;
 #[cfg(test)]
