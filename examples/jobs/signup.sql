@@ -6,9 +6,11 @@ INSERT INTO users (email) VALUES (CONCAT('user', FLOOR(RAND() * 1000000000), '@e
 SET @user_id = LAST_INSERT_ID();
 -- At once, and behind what is more urgent (smaller numbers).
 INSERT INTO jobs (job_type, payload, priority) VALUES ('SEND_WELCOME_EMAIL', JSON_OBJECT('user_id', @user_id), 100);
+SET @mail = LAST_INSERT_ID();
 -- Tomorrow, at most once for this user.
 INSERT IGNORE INTO jobs (queue, job_type, payload, run_at, unique_key)
 VALUES ('marketing', 'SEND_COUPON', JSON_OBJECT('user_id', @user_id), NOW(6) + INTERVAL 1 DAY, CONCAT('coupon:', @user_id));
--- After the mail.
-SELECT MAX(id) INTO @mail FROM jobs WHERE job_type = 'SEND_WELCOME_EMAIL' AND payload->>'$.user_id' = @user_id;
+-- When the mail is done.
+INSERT INTO jobs (job_type, payload, status) VALUES ('ASK_FOR_FEEDBACK', JSON_OBJECT('user_id', @user_id), 'WAITING');
+INSERT INTO job_dependencies (job_id, depends_on) VALUES (LAST_INSERT_ID(), @mail);
 COMMIT;

@@ -16,8 +16,8 @@ pub(crate) async fn takes_lines(db: &Db) {
 {"job_type":"MAIL","payload":"x","run_at":"2001-01-01T00:00:00Z"}"#;
     let done = enqueue_lines(&db.queue, lines.as_bytes(), "lines").await.expect("jobs");
     assert_eq!(done, Enqueued { enqueued: 4, duplicates: 1 });
-    let rows: Vec<(String, i16, u8, Option<String>, Option<u32>)> =
-        db.all("SELECT queue, priority, later, limit_key, max_retries FROM jobs ORDER BY id").await;
+    type Row = (String, i16, u8, Option<String>, Option<u32>);
+    let rows: Vec<Row> = db.all("SELECT queue, priority, later, limit_key, max_retries FROM jobs ORDER BY id").await;
     let plain = |later| ("default".to_owned(), 0, later, None, None);
     assert_eq!(rows, [plain(0), ("slow".to_owned(), -3, 1, Some("k".to_owned()), Some(1)), plain(1), plain(0)]);
     let far: (u64, u8) = db
