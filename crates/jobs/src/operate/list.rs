@@ -177,12 +177,13 @@ async fn newest(conn: &mut impl Queryable, filter: &Filter) -> Result<(Vec<u64>,
 }
 
 fn wanted(filter: &Filter, row: &driver::Row) -> Result<bool> {
-    let is = |wanted: &Option<String>, name: &str| -> Result<bool> {
-        wanted.as_ref().map_or(Ok(true), |wanted| Ok(*wanted == column::<String>(row, name)?))
-    };
-    Ok(is(&filter.queue, "queue")?
-        && is(&filter.job_type, "job_type")?
+    Ok(passes(filter.queue.as_ref(), row, "queue")?
+        && passes(filter.job_type.as_ref(), row, "job_type")?
         && filter.status.map_or(Ok(true), |wanted| status(row).map(|status| status == wanted))?)
+}
+
+fn passes(wanted: Option<&String>, row: &driver::Row, name: &str) -> Result<bool> {
+    wanted.map_or(Ok(true), |wanted| Ok(*wanted == column::<String>(row, name)?))
 }
 
 /// The claim index forwards, queue by queue.
@@ -193,29 +194,10 @@ async fn claim_order(conn: &mut impl Queryable, filter: &Filter) -> Result<(Vec<
     };
     let (mut ids, mut looked_at) = (Vec::new(), 0);
     for queue in queues {
-        let room = LOOKED_AT - looked_at;
-        let limit = if filter.job_type.is_some() { room } else { room.min(filter.limit - ids.len()) };
-        let mut values = vec![Value::from(queue)];
-        // One status is one stretch of the index, and its order needs no word about the status.
-        let stretch = match filter.status {
-            Some(status) => {
-                values.push(Value::from(status.name()));
-                "AND status = ? ORDER BY later, priority, id"
-            }
-            None => "ORDER BY status, later, priority, id",
-        };
-        let sql = format!("SELECT id, job_type FROM jobs FORCE INDEX (claim) WHERE queue = ? {stretch} LIMIT {limit}");
-        let found = rows(conn, "list jobs", sql, values).await?;
-        for row in &found {
-            let passes = match &filter.job_type {
-                Some(wanted) => *wanted == column::<String>(row, "job_type")?,
-                None => true,
-            };
-            if passes && ids.len() < filter.limit {
-                ids.push(column(row, "id")?);
-            }
-        }
-        looked_at += found.len();
+        let room = Room { jobs: filter.limit - ids.len(), rows: LOOKED_AT - looked_at };
+        let (found, rows) = claim_order_of(conn, filter, &queue, room).await?;
+        ids.extend(found);
+        looked_at += rows;
         if ids.len() >= filter.limit {
             return Ok((ids, false));
         }
@@ -224,6 +206,48 @@ async fn claim_order(conn: &mut impl Queryable, filter: &Filter) -> Result<(Vec<
         }
     }
     Ok((ids, false))
+}
+
+/// What a listing may still hold and look at.
+#[derive(Clone, Copy)]
+struct Room {
+    jobs: usize,
+    rows: usize,
+}
+
+/// One queue. A filter by type looks at a few rows first, and from the start at ten times as many where that was not
+/// enough. Returns what passes, and how many rows were looked at.
+async fn claim_order_of(
+    conn: &mut impl Queryable,
+    filter: &Filter,
+    queue: &str,
+    room: Room,
+) -> Result<(Vec<u64>, usize)> {
+    let mut values = vec![Value::from(queue)];
+    // One status is one stretch of the index, and its order needs no word about the status.
+    let stretch = match filter.status {
+        Some(status) => {
+            values.push(Value::from(status.name()));
+            "AND status = ? ORDER BY later, priority, id"
+        }
+        None => "ORDER BY status, later, priority, id",
+    };
+    let mut step = if filter.job_type.is_some() { FIRST_STEP } else { room.jobs };
+    loop {
+        let limit = step.min(room.rows);
+        let sql = format!("SELECT id, job_type FROM jobs FORCE INDEX (claim) WHERE queue = ? {stretch} LIMIT {limit}");
+        let found = rows(conn, "list jobs", sql, values.clone()).await?;
+        let mut ids = Vec::new();
+        for row in &found {
+            if ids.len() < room.jobs && passes(filter.job_type.as_ref(), row, "job_type")? {
+                ids.push(column(row, "id")?);
+            }
+        }
+        if ids.len() >= room.jobs || found.len() < limit || limit == room.rows {
+            return Ok((ids, found.len()));
+        }
+        step *= 10;
+    }
 }
 
 /// The rows of these jobs in this order; those that are gone by now are left out.
