@@ -19,6 +19,9 @@ use crate::limits;
 use crate::metrics::label;
 use crate::trace::mix;
 
+/// Longest wait for more ends of short jobs.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// Most ends of one batch.
 const BATCH: usize = 1_000;
 
@@ -105,14 +108,16 @@ async fn run(
         batch.clear();
         let received = {
             let mut ends = ends.lock().await;
-            tokio::select! {
+            let received = tokio::select! {
                 biased;
                 received = ends.recv_many(&mut batch, BATCH) => received,
                 () = close.notified() => {
                     close.notify_one();
                     0
                 }
-            }
+            };
+            gather(&shared, &mut ends, &mut batch).await;
+            received
         };
         if received == 0 {
             return;
@@ -120,6 +125,24 @@ async fn run(
         write(&shared, &mut conn, &batch).await;
         shared.ended(batch.len());
     }
+}
+
+/// While jobs are short, and many come in a moment, it is worth a moment to write more ends with one commit.
+async fn gather(shared: &Shared, ends: &mut mpsc::UnboundedReceiver<Finished>, batch: &mut Vec<Finished>) {
+    let worth = shared.ahead.load(Ordering::Relaxed).min(BATCH) / 2;
+    if batch.is_empty() || batch.len() >= worth {
+        return;
+    }
+    let more = async {
+        while batch.len() < worth {
+            let room = BATCH - batch.len();
+            if ends.recv_many(batch, room).await == 0 {
+                return;
+            }
+        }
+    };
+    // What came until then is in the batch.
+    let _ = tokio::time::timeout(GATHER, more).await;
 }
 
 /// Writes a batch, as often as it takes while the lease holds: every statement is fenced, so writing twice is harmless.
