@@ -30,6 +30,8 @@ mod queue;
 mod retry;
 pub mod schema;
 mod settle;
+#[cfg(test)]
+mod testing;
 mod trace;
 pub mod worker;
 

@@ -302,35 +302,48 @@ pub(crate) struct Released {
     by_key: HashMap<(String, String), Vec<u64>>,
 }
 
-/// Brings parked jobs back as far as their keys have room, of these keys or of all: smaller priority first. They are
-/// counted again when they are claimed. Returns how many.
-pub(crate) async fn release(
-    conn: &mut Conn,
-    limits: &Limits,
-    keys: Option<&[String]>,
-    before: &mut Released,
-) -> Result<u64> {
-    let keys = match keys {
-        Some(keys) => keys.iter().map(|key| trim(key).to_owned()).collect(),
-        None => conn
-            .query::<String, _>(
-                "SELECT DISTINCT parked_key FROM jobs FORCE INDEX (parked) WHERE parked_key >= '' LIMIT 1000",
-            )
-            .await
-            .map_err(|error| query_error("look for parked keys", error))?,
-    };
+/// Brings parked jobs of these keys (queue, key) back as far as there is room; for jobs that have just finished. One
+/// statement where nothing is parked. Returns how many.
+pub(crate) async fn release<'a>(conn: &mut Conn, keys: impl Iterator<Item = (&'a str, &'a str)>) -> Result<u64> {
+    let names: Vec<Value> = keys.map(|(_, key)| Value::from(key)).collect();
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let marks = vec!["?"; names.len()].join(", ");
+    let sql = format!("SELECT DISTINCT parked_key FROM jobs FORCE INDEX (parked) WHERE parked_key IN ({marks})");
+    let parked: Vec<String> =
+        conn.exec(sql, names).await.map_err(|error| query_error("look for parked keys", error))?;
+    if parked.is_empty() {
+        return Ok(0);
+    }
+    let limits = load(conn).await?;
+    release_keys(conn, &limits, parked, &mut Released::default()).await
+}
+
+/// Brings parked jobs of all keys back as far as there is room; the rounds of the maintainer. Returns how many.
+pub(crate) async fn release_all(conn: &mut Conn, limits: &Limits, before: &mut Released) -> Result<u64> {
+    let parked: Vec<String> = conn
+        .query("SELECT DISTINCT parked_key FROM jobs FORCE INDEX (parked) WHERE parked_key >= '' LIMIT 1000")
+        .await
+        .map_err(|error| query_error("look for parked keys", error))?;
+    release_keys(conn, limits, parked, before).await
+}
+
+/// Smaller priority first. What is released is counted again when it is claimed.
+async fn release_keys(conn: &mut Conn, limits: &Limits, keys: Vec<String>, before: &mut Released) -> Result<u64> {
     let mut released = 0;
     for key in keys {
         // A key is limited within its queue; hardly ever does one have jobs in several.
         let queues: Vec<String> = conn
             .exec(
-                "SELECT DISTINCT queue FROM (SELECT queue FROM jobs FORCE INDEX (parked) WHERE parked_key = :key LIMIT 1000) q",
+                "SELECT DISTINCT queue FROM (SELECT queue FROM jobs FORCE INDEX (parked) WHERE parked_key = :key \
+                 LIMIT 1000) q",
                 params! { "key" => &key },
             )
             .await
             .map_err(|error| query_error("look for parked jobs", error))?;
         for queue in queues {
-            released += release_key(conn, limits, &queue, &key, before).await?;
+            released += release_key(conn, limits, &queue, trim(&key), before).await?;
         }
     }
     Ok(released)
@@ -401,6 +414,9 @@ pub(crate) async fn forget(conn: &mut Conn, limits: &Limits) -> Result<u64> {
     }
     Ok(forgotten)
 }
+
+#[cfg(test)]
+mod tests;
 
 /// A key as the column compares it: blanks at its end do not count.
 fn trim(key: &str) -> &str {

@@ -208,3 +208,6 @@ async fn finish(conn: &mut Conn, batch: u64) -> Result<bool> {
 fn list(ids: &[u64]) -> String {
     ids.iter().map(u64::to_string).collect::<Vec<String>>().join(",")
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,8 +49,11 @@ pub(super) async fn lost_workers(conn: &mut Conn, handlers: &Handlers) -> Result
             if !mark(conn, worker).await? {
                 continue; // it lives after all
             }
-            rescued.workers += 1;
-            tracing::warn!(worker, name, seen_at, "the lease of a worker expired");
+            // One that stopped ends its lease itself; its row goes as soon as it holds nothing.
+            if state == "ALIVE" {
+                rescued.workers += 1;
+                tracing::warn!(worker, name, seen_at, "the lease of a worker expired");
+            }
         }
         let message = format!("lease expired: worker {worker} ({name}) was last seen at {seen_at} UTC");
         let of_worker = format!("locked_by >> 32 = {worker}");
