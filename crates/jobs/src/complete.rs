@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use headwater_change::Result;
 use headwater_mysql::client::query_error;
+use headwater_mysql::driver::params;
 use headwater_mysql::driver::prelude::Queryable;
-use headwater_mysql::driver::{Conn, params};
 
 use crate::context::Context;
 
@@ -115,26 +115,13 @@ async fn remove(transaction: &mut impl Queryable, condition: &str) -> Result<u64
     Ok(count)
 }
 
-/// Completes claims that share a token with one statement, or with a transaction of two where there is a history.
-/// Returns how many were still held.
-pub(crate) async fn complete(conn: &mut Conn, ids: &[u64], token: u64, history: bool) -> Result<u64> {
+/// Completes claims that share a token; with a history in a transaction of the caller. Returns how many were still held.
+pub(crate) async fn complete(conn: &mut impl Queryable, ids: &[u64], token: u64, history: bool) -> Result<u64> {
     let held = format!("{} AND locked_by = {token} AND status IN ('RUNNING', 'CANCELLING')", id_list(ids));
-    if !history {
-        return remove(conn, &held).await;
-    }
-    conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))?;
-    let done = async {
+    if history {
         to_history(conn, "COMPLETED", &held).await?;
-        let count = remove(conn, &held).await?;
-        conn.query_drop("COMMIT").await.map_err(|error| query_error("commit completions", error))?;
-        Ok(count)
     }
-    .await;
-    if done.is_err() {
-        // Whatever failed, the transaction must not stay open; if even that fails the session is dropped by its owner.
-        let _ = conn.query_drop("ROLLBACK").await;
-    }
-    done
+    remove(conn, &held).await
 }
 
 /// `id IN (…)`, or a range where the numbers follow each other, which the server reads much faster.

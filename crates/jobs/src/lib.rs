@@ -13,16 +13,31 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod claim;
 mod complete;
 mod context;
+mod cursor;
 pub mod handler;
 mod job;
+mod lease;
+pub mod limits;
+pub mod maintain;
+mod metrics;
+#[cfg(test)]
+mod plans;
 mod queue;
 mod retry;
 pub mod schema;
+mod settle;
+#[cfg(test)]
+mod testing;
+mod trace;
+pub mod worker;
 
 pub use context::{Context, Stop};
 pub use handler::{Failure, Handler, Handlers, Outcome, Settings, typed};
 pub use job::{Job, NewJob};
+pub use metrics::Metrics;
 pub use queue::{Queue, enqueue_in};
 pub use retry::{Backoff, RetryPolicy};
+pub use worker::{WorkedQueue, Worker, WorkerConfig};

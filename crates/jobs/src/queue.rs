@@ -13,8 +13,10 @@ use crate::job::NewJob;
 
 /// Said by every session behind what all sessions of the product say. READ COMMITTED, because under REPEATABLE READ even
 /// a claim that finds nothing blocks the inserts of applications.
-const SESSION: &str = "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, \
-                       SESSION sql_mode='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout=10";
+const SESSION: &[&str] = &[
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION', SESSION innodb_lock_wait_timeout = 10",
+];
 
 /// Rows of one INSERT of a bulk.
 const BULK_ROWS: usize = 500;

@@ -20,11 +20,11 @@ pub enum Flavor {
     MariaDb,
 }
 
-/// Connects once. `setup` is said after what every session says.
+/// Connects once. The statements of `setup` follow what every session says.
 ///
 /// # Errors
 /// `mysql.connect`, `mysql.access_denied`, `mysql.tls`, `mysql.password`.
-pub async fn connect(access: &Access, setup: &str) -> Result<Conn> {
+pub async fn connect(access: &Access, setup: &[&str]) -> Result<Conn> {
     let attempt = async {
         match connect_with(access, access.ssl, setup).await {
             Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
@@ -45,7 +45,7 @@ pub async fn connect(access: &Access, setup: &str) -> Result<Conn> {
     }
 }
 
-async fn connect_with(access: &Access, ssl: SslMode, setup: &str) -> mysql_async::Result<Conn> {
+async fn connect_with(access: &Access, ssl: SslMode, setup: &[&str]) -> mysql_async::Result<Conn> {
     let password = access.password().map_err(|error| mysql_async::Error::Other(Box::new(error)))?;
     let mut options = OptsBuilder::default()
         .ip_or_hostname(access.host.as_str())
@@ -55,7 +55,7 @@ async fn connect_with(access: &Access, ssl: SslMode, setup: &str) -> mysql_async
         .prefer_socket(false)
         .db_name(access.database.as_deref())
         .stmt_cache_size(0)
-        .setup(if setup.is_empty() { vec![SESSION.to_owned()] } else { vec![SESSION.to_owned(), setup.to_owned()] });
+        .setup(std::iter::once(SESSION).chain(setup.iter().copied()).collect::<Vec<_>>());
     if ssl != SslMode::Disabled {
         let mut tls = SslOpts::default();
         if let Some(path) = &access.ssl_ca {

@@ -66,7 +66,7 @@ pub(crate) async fn begin(
     tables: &[(String, String)],
 ) -> Result<LogPlace> {
     if server.flavor == Flavor::MySql {
-        let mut guard = client::connect(&config.access, "").await?;
+        let mut guard = client::connect(&config.access, &[]).await?;
         lock(&mut guard, config, tables).await?;
         start(conn).await?;
         let place = current_place(conn, server).await?;

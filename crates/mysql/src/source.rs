@@ -107,7 +107,7 @@ impl Driver {
     async fn connect(&self) -> Result<Conn> {
         let mut attempt = 0;
         loop {
-            match client::connect(&self.config.access, "").await {
+            match client::connect(&self.config.access, &[]).await {
                 Err(error) if error.kind() == ErrorKind::Remote && attempt < self.config.connect_retries => {
                     attempt += 1;
                     self.queue.closed_within(Duration::from_millis(100 << attempt.min(6))).await;

@@ -107,7 +107,7 @@ impl Log<'_> {
         let columns = match &map.columns {
             Some(columns) => columns.clone(),
             None => {
-                let mut conn = client::connect(&self.config.access, "").await?;
+                let mut conn = client::connect(&self.config.access, &[]).await?;
                 let columns = check::columns(&mut conn, &map.database, &map.table).await?;
                 let _ = conn.disconnect().await;
                 self.ddl = None;

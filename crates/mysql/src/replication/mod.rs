@@ -146,7 +146,7 @@ impl<'a> Log<'a> {
     }
 
     async fn session(&mut self) -> Result<Stop> {
-        let conn = client::connect(&self.config.access, "").await?;
+        let conn = client::connect(&self.config.access, &[]).await?;
         let mut stream = match self.dump(conn).await {
             Ok(stream) => stream,
             Err(error) => return self.broken(error),

@@ -1,0 +1,207 @@
+//! Claiming: jobs that are due are picked in order of priority, then id, locked while they are picked, and marked as
+//! running under a new token. No other job's row is locked, and nobody waits.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use headwater_change::Result;
+use headwater_mysql::client::{Flavor, query_error};
+use headwater_mysql::driver::prelude::Queryable;
+use headwater_mysql::driver::{Conn, Row};
+
+use crate::complete::id_list;
+use crate::cursor::{Cursors, Scan};
+use crate::job::Job;
+
+/// Payloads above this are read when their job starts, so that a claim of many jobs stays small.
+const PAYLOAD_BYTES: u32 = 65_536;
+
+/// Every so many full claims one serves the next priority in turn, so that a good priority cannot starve the others.
+const FAIR_EVERY: u32 = 8;
+
+/// Jobs that were picked in an open transaction, and are running once it is committed.
+pub(crate) struct Picked {
+    pub(crate) jobs: Vec<Job>,
+    pub(crate) token: u64,
+}
+
+/// What is to be picked.
+#[derive(Clone, Copy)]
+pub(crate) struct Pick {
+    pub(crate) flavor: Flavor,
+    pub(crate) wanted: usize,
+    /// The token that the jobs will run under.
+    pub(crate) token: u64,
+}
+
+/// The claims of one queue over one session.
+pub(crate) struct QueueClaims {
+    name: String,
+    cursors: Cursors,
+    last: Option<Instant>,
+    full_claims: u32,
+    /// The priority that was served last in turn.
+    turn: Option<i16>,
+}
+
+impl QueueClaims {
+    pub(crate) fn new(name: String) -> Self {
+        Self { name, cursors: Cursors::default(), last: None, full_claims: 0, turn: None }
+    }
+
+    /// Picks up to `wanted` jobs in a transaction that is open by now or begun here. The caller goes on with [`confirm`]
+    /// or rolls back.
+    pub(crate) async fn pick(&mut self, conn: &mut Conn, open: bool, pick: Pick) -> Result<Picked> {
+        let Pick { wanted, token, .. } = pick;
+        let now = instant();
+        self.cursors.elapse(self.last.map_or(Duration::ZERO, |last| now.duration_since(last)));
+        self.last = Some(now);
+        let mut open = open;
+        if self.full_claims >= FAIR_EVERY {
+            self.full_claims = 0;
+            if !open {
+                begin(conn).await?;
+                open = true;
+            }
+            if let Some(jobs) = self.pick_in_turn(conn, pick).await?
+                && !jobs.is_empty()
+            {
+                return Ok(Picked { jobs, token });
+            }
+        }
+        let scan = self.cursors.next();
+        let mut jobs = self.select(conn, open, scan, pick).await?;
+        if jobs.len() < wanted && scan == Scan::Onward && self.cursors.may_look_back() {
+            // SKIP LOCKED does not pass over locks of the own transaction: what was picked already comes again.
+            let picked: HashSet<u64> = jobs.iter().map(|job| job.id).collect();
+            let more = self.select(conn, true, Scan::Front, pick).await?;
+            jobs.extend(more.into_iter().filter(|job| !picked.contains(&job.id)).take(wanted - picked.len()));
+        }
+        if jobs.len() == wanted {
+            self.full_claims += 1;
+        }
+        Ok(Picked { jobs, token })
+    }
+
+    async fn select(&mut self, conn: &mut Conn, open: bool, scan: Scan, pick: Pick) -> Result<Vec<Job>> {
+        let begin = instant();
+        let condition = self.cursors.condition(scan);
+        let jobs = select(conn, open, &self.name, &condition, "priority, id", pick).await?;
+        self.cursors.scanned(scan, begin.elapsed(), jobs.iter().map(|job| (job.priority, job.id)));
+        Ok(jobs)
+    }
+
+    /// Picks jobs of the next priority in turn.
+    async fn pick_in_turn(&mut self, conn: &mut Conn, pick: Pick) -> Result<Option<Vec<Job>>> {
+        let name = quoted(&self.name);
+        let next = |above: i32| {
+            format!(
+                "SELECT priority FROM jobs FORCE INDEX (claim) WHERE queue = {name} AND status = 'PENDING' AND later = 0 \
+                 AND priority > {above} ORDER BY priority LIMIT 1"
+            )
+        };
+        let ask = |error| query_error("look for the next priority", error);
+        let mut found: Option<i16> = conn.query_first(next(self.turn.map_or(-40_000, i32::from))).await.map_err(ask)?;
+        if found.is_none() && self.turn.is_some() {
+            found = conn.query_first(next(-40_000)).await.map_err(ask)?;
+        }
+        self.turn = found;
+        let Some(priority) = found else { return Ok(None) };
+        let condition = format!(" AND priority = {priority}{}", self.cursors.condition(self.cursors.next()));
+        select(conn, true, &self.name, &condition, "id", pick).await.map(Some)
+    }
+}
+
+/// Text in a statement: quoted so that nothing in it ends it. Names of queues come from configuration.
+pub(crate) fn quoted(text: &str) -> String {
+    headwater_mysql::driver::Value::from(text).as_sql(false)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a statement took decides how often it is made")]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+pub(crate) async fn begin(conn: &mut Conn) -> Result<()> {
+    conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))
+}
+
+async fn select(
+    conn: &mut Conn,
+    open: bool,
+    queue: &str,
+    condition: &str,
+    order: &str,
+    pick: Pick,
+) -> Result<Vec<Job>> {
+    let ask = |error| query_error("claim jobs", error);
+    let sql = select_sql(pick.flavor, queue, condition, order, pick.wanted);
+    // Beginning and picking are one round trip.
+    let sql = if open { sql } else { format!("START TRANSACTION; {sql}") };
+    let mut result = conn.query_iter(sql).await.map_err(ask)?;
+    if !open {
+        let _: Vec<Row> = result.collect().await.map_err(ask)?;
+    }
+    let rows: Vec<Row> = result.collect().await.map_err(ask)?;
+    result.drop_result().await.map_err(ask)?;
+    rows.into_iter().map(|row| job(row, queue, pick.token)).collect()
+}
+
+/// The SELECT of a claim.
+pub(crate) fn select_sql(flavor: Flavor, queue: &str, condition: &str, order: &str, wanted: usize) -> String {
+    let size = match flavor {
+        Flavor::MySql => "JSON_STORAGE_SIZE(payload)",
+        Flavor::MariaDb => "LENGTH(payload)",
+    };
+    format!(
+        "SELECT id, job_type, IF({size} <= {PAYLOAD_BYTES}, payload, NULL), priority, retry_count, max_retries, limit_key, \
+         batch_id, traceparent, TIMESTAMPDIFF(MICROSECOND, GREATEST(run_at, created_at), NOW(6)) \
+         FROM jobs FORCE INDEX (claim) WHERE queue = {} AND status = 'PENDING' AND later = 0{condition} \
+         ORDER BY {order} LIMIT {wanted} FOR UPDATE SKIP LOCKED",
+        quoted(queue)
+    )
+}
+
+fn job(row: Row, queue: &str, token: u64) -> Result<Job> {
+    type Columns =
+        (u64, String, Option<String>, i16, u32, Option<u32>, Option<String>, Option<u64>, Option<String>, i64);
+    let (id, job_type, payload, priority, retry_count, max_retries, limit_key, batch_id, traceparent, waited): Columns =
+        headwater_mysql::driver::from_row_opt(row).map_err(|error| {
+            headwater_change::Error::usage("jobs.tables_differ", "a row of jobs is not what was expected")
+                .detail(error.to_string())
+                .hint("compare the table with `headwater jobs init --print`")
+        })?;
+    Ok(Job {
+        id,
+        queue: queue.to_owned(),
+        job_type,
+        payload: payload.unwrap_or_default(),
+        priority,
+        retry_count,
+        max_retries,
+        limit_key,
+        batch_id,
+        traceparent,
+        waited: Duration::from_micros(u64::try_from(waited).unwrap_or(0)),
+        token,
+    })
+}
+
+/// Marks the picked jobs as running and commits.
+pub(crate) async fn confirm(conn: &mut Conn, picked: &[u64], token: u64) -> Result<()> {
+    if picked.is_empty() {
+        return conn.query_drop("COMMIT").await.map_err(|error| query_error("end a claim", error));
+    }
+    let sql = format!(
+        "UPDATE jobs SET status = 'RUNNING', locked_by = {token}, started_at = NOW(6), progress = NULL, \
+         progress_message = NULL WHERE {}; COMMIT",
+        id_list(picked)
+    );
+    conn.query_drop(sql).await.map_err(|error| query_error("claim jobs", error))
+}
+
+/// The payload of a job that was too large to come with its claim.
+pub(crate) async fn payload(conn: &mut Conn, id: u64) -> Result<Option<String>> {
+    let sql = format!("SELECT payload FROM jobs WHERE id = {id}");
+    conn.query_first(sql).await.map_err(|error| query_error("read the payload", error))
+}

@@ -1,0 +1,254 @@
+//! The loop that claims: as many jobs as there is room for, from the queues by their weights.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Duration;
+
+use headwater_change::{Error, Result};
+use headwater_mysql::driver::Conn;
+use tokio::sync::mpsc;
+
+use super::shared::{Phase, Shared};
+use crate::Stop;
+use crate::claim::{self, Pick, Picked, QueueClaims};
+use crate::job::Job;
+use crate::metrics::label;
+
+/// After a wake-up that found nothing: the log tells of a commit before the rows can be seen.
+const LOOK_AGAIN: [Duration; 5] = [
+    Duration::from_micros(500),
+    Duration::from_millis(1),
+    Duration::from_millis(2),
+    Duration::from_millis(4),
+    Duration::from_millis(8),
+];
+
+/// Most jobs of one claim.
+const BATCH: usize = 1_000;
+
+/// The claims of a session, with the turn of its queues.
+struct Claimer {
+    shared: Arc<Shared>,
+    jobs: mpsc::UnboundedSender<Vec<Job>>,
+    conn: Option<Conn>,
+    queues: Vec<(QueueClaims, Weight)>,
+    /// Whether a job may start while the commit of its claim is on its way. Not after a commit that failed: a server
+    /// that refuses them would have the same job started again and again.
+    early: bool,
+}
+
+/// Smooth weighted round robin.
+struct Weight {
+    name: String,
+    weight: i64,
+    credit: i64,
+}
+
+pub(super) async fn run(shared: Arc<Shared>, jobs: mpsc::UnboundedSender<Vec<Job>>) {
+    let queues = shared.config.queues.iter().map(|queue| {
+        let weight = Weight { name: queue.name.clone(), weight: i64::from(queue.weight.max(1)), credit: 0 };
+        (QueueClaims::new(queue.name.clone()), weight)
+    });
+    let queues = queues.collect();
+    let mut claimer = Claimer { shared: Arc::clone(&shared), jobs, conn: None, queues, early: true };
+    let mut failures = 0;
+    while shared.phase() == Phase::Working {
+        let room = claimer.room().await;
+        if shared.phase() != Phase::Working {
+            break;
+        }
+        match claimer.round(room).await {
+            Ok(found) => {
+                failures = 0;
+                shared.busy.store(found == room, Ordering::Relaxed);
+                if found == room {
+                    continue;
+                }
+                if found == 0 {
+                    claimer.wait().await;
+                }
+            }
+            Err(error) => {
+                failures += 1;
+                claimer.trouble(&error, failures).await;
+            }
+        }
+    }
+}
+
+impl Claimer {
+    /// Waits for room and tells how much there is.
+    async fn room(&self) -> usize {
+        let shared = &self.shared;
+        loop {
+            let notified = shared.room.notified();
+            let executors = shared.config.executors;
+            let held = shared.held.load(Ordering::Acquire);
+            let buffered = shared.buffered.load(Ordering::Acquire);
+            let ahead = self.look_ahead(buffered);
+            let room = (executors + ahead).saturating_sub(held);
+            // With jobs to spare a claim waits until it is worth a commit.
+            let worth = if buffered > 0 { ((executors + ahead) / 4).max(1) } else { 1 };
+            if room >= worth || shared.phase() != Phase::Working {
+                return room.min(BATCH);
+            }
+            tokio::select! {
+                () = notified => {}
+                () = shared.reached(Phase::Stopping) => {}
+            }
+        }
+    }
+
+    /// Executors that run dry while there is more make claims larger; jobs that wait long in the buffer make them smaller
+    /// (see `execute::dispatch`).
+    fn look_ahead(&self, buffered: usize) -> usize {
+        let shared = &self.shared;
+        let ahead = shared.ahead.load(Ordering::Relaxed);
+        if buffered == 0 && shared.busy.load(Ordering::Relaxed) {
+            let more = (ahead * 2).max(shared.config.executors).min(shared.config.prefetch);
+            shared.ahead.store(more, Ordering::Relaxed);
+            return more;
+        }
+        ahead
+    }
+
+    /// One claim from each queue in turn until the room is full. Returns how many jobs were found.
+    async fn round(&mut self, room: usize) -> Result<usize> {
+        let mut found = 0;
+        // A lease that is about to end is no time to take more.
+        if self.shared.lease.left() < self.shared.lease.length() / 4 {
+            self.pause(Duration::from_millis(100)).await;
+            return Ok(0);
+        }
+        for index in self.turns() {
+            if found == room {
+                break;
+            }
+            found += self.claim(index, room - found).await?;
+        }
+        Ok(found)
+    }
+
+    /// The queues, the one whose turn it is first.
+    fn turns(&mut self) -> Vec<usize> {
+        let shared = &self.shared;
+        let mut open: Vec<usize> = Vec::with_capacity(self.queues.len());
+        let mut total = 0;
+        for (index, (_, weight)) in self.queues.iter_mut().enumerate() {
+            if !shared.is_paused(&weight.name) {
+                weight.credit += weight.weight;
+                total += weight.weight;
+                open.push(index);
+            }
+        }
+        open.sort_by_key(|index| self.queues.get(*index).map(|(_, weight)| -weight.credit));
+        if let Some((_, weight)) = open.first().and_then(|first| self.queues.get_mut(*first)) {
+            weight.credit -= total;
+        }
+        open
+    }
+
+    async fn claim(&mut self, index: usize, wanted: usize) -> Result<usize> {
+        let mut conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => self.shared.queue.session().await?,
+        };
+        let Some((queue, _)) = self.queues.get_mut(index) else { return Ok(0) };
+        let pick = Pick { flavor: self.shared.queue.flavor(), wanted, token: self.shared.lease.token() };
+        self.shared.metrics.claims.inc();
+        // A session that failed is dropped with its transaction.
+        let picked = queue.pick(&mut conn, false, pick).await?;
+        let found = picked.jobs.len();
+        self.start(&mut conn, picked).await?;
+        self.conn = Some(conn);
+        Ok(found)
+    }
+
+    /// Commits the claim and hands the jobs on.
+    async fn start(&mut self, conn: &mut Conn, picked: Picked) -> Result<()> {
+        let ids: Vec<u64> = picked.jobs.iter().map(|job| job.id).collect();
+        let count = ids.len();
+        let mut confirm = Box::pin(claim::confirm(conn, &ids, picked.token));
+        // A single job that somebody waits for starts while its commit is on its way: the row is locked for us, and what
+        // was sent is committed even if this process dies now.
+        let early = self.early && count > 0 && count <= 4 && self.shared.fresh.load(Ordering::Relaxed);
+        if !early {
+            confirm.await?;
+            self.early = true;
+            self.hand_on(picked.jobs);
+            return Ok(());
+        }
+        let sent = std::future::poll_fn(|waker| Poll::Ready(confirm.as_mut().poll(waker))).await;
+        self.hand_on(picked.jobs);
+        let outcome = match sent {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => confirm.await,
+        };
+        if outcome.is_err() {
+            self.early = false;
+            let running = self.shared.running();
+            for job in ids.iter().filter_map(|id| running.get(id)) {
+                job.stop.send_if_modified(|stop| stop.replace(Stop::LeaseLost).is_none());
+            }
+        }
+        outcome
+    }
+
+    fn hand_on(&self, jobs: Vec<Job>) {
+        let (shared, count) = (&self.shared, jobs.len());
+        if count == 0 {
+            return;
+        }
+        for job in &jobs {
+            shared.metrics.observe_wait(&job.queue, job.waited);
+        }
+        if let Some(job) = jobs.first() {
+            shared.metrics.claimed.get_or_create(&label(&job.queue)).inc_by(count as u64);
+        }
+        shared.held.fetch_add(count, Ordering::AcqRel);
+        shared.buffered.fetch_add(count, Ordering::AcqRel);
+        // The receiver lives as long as the worker.
+        let _ = self.jobs.send(jobs);
+    }
+
+    /// Waits for the bell; after a wake-up by the log it looks again in a moment first.
+    async fn wait(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        if shared.fresh.swap(false, Ordering::Relaxed) {
+            for delay in LOOK_AGAIN {
+                self.pause(delay).await;
+                shared.fresh.store(true, Ordering::Relaxed);
+                let room = shared.config.executors.saturating_sub(shared.held.load(Ordering::Acquire));
+                let found = if room > 0 { self.round(room).await } else { Ok(0) };
+                shared.fresh.store(false, Ordering::Relaxed);
+                match found {
+                    Ok(0) => {}
+                    Ok(_) => return,
+                    Err(error) => return self.trouble(&error, 1).await,
+                }
+            }
+        }
+        tokio::select! {
+            () = shared.bell.notified() => {}
+            () = shared.reached(Phase::Stopping) => {}
+        }
+    }
+
+    async fn trouble(&mut self, error: &Error, failures: u32) {
+        self.conn = None;
+        if super::is_lock_trouble(error) {
+            self.shared.metrics.deadlocks.inc();
+        }
+        tracing::warn!(code = error.code(), detail = error.detail_text(), "no claim: {error}");
+        self.pause(Duration::from_millis(50 << failures.min(7))).await;
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the worker is where timers live")]
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.shared.reached(Phase::Stopping) => {}
+        }
+    }
+}

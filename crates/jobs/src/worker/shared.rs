@@ -1,0 +1,140 @@
+//! What the tasks of a worker share.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::WorkerConfig;
+use super::finish::Finished;
+use crate::context::{Inner, Stop};
+use crate::handler::Handlers;
+use crate::lease::Lease;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+
+/// How far the worker is with stopping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Phase {
+    Working,
+    /// No more claims.
+    Stopping,
+    /// Nothing is left to do.
+    Ended,
+}
+
+pub(super) struct Shared {
+    pub(super) queue: Queue,
+    pub(super) handlers: Handlers,
+    pub(super) config: WorkerConfig,
+    pub(super) lease: Lease,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) finished: mpsc::UnboundedSender<Finished>,
+    /// Something may be due.
+    pub(super) bell: Notify,
+    /// The bell was rung by the log: what was inserted may become visible in a moment.
+    pub(super) fresh: AtomicBool,
+    /// Something ended.
+    pub(super) room: Notify,
+    /// Jobs that are claimed and whose end is not written.
+    pub(super) held: AtomicUsize,
+    /// Of these, jobs that wait for an executor.
+    pub(super) buffered: AtomicUsize,
+    /// Jobs that may be claimed ahead of the executors at the moment.
+    pub(super) ahead: AtomicUsize,
+    /// Full claims in a row: the log need not wake a worker that finds more than it can do.
+    pub(super) busy: AtomicBool,
+    pub(super) paused: Mutex<HashSet<String>>,
+    /// Whether some job depends on another one.
+    pub(super) dependencies: AtomicBool,
+    running: Mutex<HashMap<u64, Arc<Inner>>>,
+    phase: watch::Sender<Phase>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        queue: Queue,
+        handlers: Handlers,
+        config: WorkerConfig,
+        lease: Lease,
+        metrics: Arc<Metrics>,
+        finished: mpsc::UnboundedSender<Finished>,
+    ) -> Self {
+        Self {
+            queue,
+            handlers,
+            config,
+            lease,
+            metrics,
+            finished,
+            bell: Notify::new(),
+            fresh: AtomicBool::new(false),
+            room: Notify::new(),
+            held: AtomicUsize::new(0),
+            buffered: AtomicUsize::new(0),
+            ahead: AtomicUsize::new(0),
+            busy: AtomicBool::new(false),
+            paused: Mutex::new(HashSet::new()),
+            dependencies: AtomicBool::new(false),
+            running: Mutex::new(HashMap::new()),
+            phase: watch::Sender::new(Phase::Working),
+        }
+    }
+
+    pub(super) fn running(&self) -> MutexGuard<'_, HashMap<u64, Arc<Inner>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all running jobs to stop.
+    pub(super) fn stop_running(&self, reason: Stop) {
+        for job in self.running().values() {
+            job.stop.send_if_modified(|stop| stop.replace(reason).is_none());
+        }
+    }
+
+    /// `count` ends were written.
+    pub(super) fn ended(&self, count: usize) {
+        self.held.fetch_sub(count, Ordering::AcqRel);
+        self.room.notify_waiters();
+    }
+
+    /// No more claims.
+    pub(super) fn stop(&self) {
+        self.phase.send_replace(Phase::Stopping);
+    }
+
+    /// Everything is over.
+    pub(super) fn end(&self) {
+        self.phase.send_replace(Phase::Ended);
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Waits for a phase.
+    pub(super) async fn reached(&self, phase: Phase) {
+        // The sender lives in `self`: the only way out is the phase.
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Waits until nothing is held.
+    pub(super) async fn idle(&self) {
+        loop {
+            let notified = self.room.notified();
+            if self.held.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    pub(super) fn is_paused(&self, queue: &str) -> bool {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner).contains(queue)
+    }
+
+    pub(super) fn has_history(&self, queue: &str) -> bool {
+        self.config.queues.iter().any(|worked| worked.name == queue && worked.history)
+    }
+}

@@ -1,0 +1,250 @@
+//! The life of jobs on real servers: claimed, run, retried, dead, cancelled, given back, rescued from nothing.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod support;
+
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use headwater_jobs::{
+    Backoff, Context, Failure, Handlers, NewJob, RetryPolicy, Settings, Stop, WorkedQueue, WorkerConfig, typed,
+};
+use headwater_mysql::driver::TxOpts;
+use headwater_mysql::driver::prelude::Queryable;
+use headwater_testkit::servers::Flavor;
+use serde_json::{Value, json};
+use support::Jobs;
+
+fn quick(retries: u32) -> Settings {
+    let retry = RetryPolicy {
+        backoff: Backoff::Fixed(vec![Duration::ZERO]),
+        cap: Duration::from_secs(1),
+        max_retries: retries,
+    };
+    Settings { retry, timeout: Duration::from_secs(20) }
+}
+
+/// A handler that keeps the payloads it saw.
+fn collector() -> (Arc<Mutex<Vec<Value>>>, Handlers) {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let mut handlers = Handlers::new();
+    let kept = Arc::clone(&seen);
+    let handler = typed(move |payload: Value, _: Context| {
+        kept.lock().unwrap().push(payload);
+        async { Ok(()) }
+    });
+    handlers.add("collect", handler, Settings::default());
+    (seen, handlers)
+}
+
+fn both(test: &str, check: impl Fn(&Jobs)) {
+    for flavor in Flavor::ALL {
+        if let Some(jobs) = Jobs::start(test, flavor, &[]) {
+            check(&jobs);
+        }
+    }
+}
+
+#[test]
+fn a_plain_insert_is_run_once_and_a_rolled_back_one_never() {
+    both("a_plain_insert_is_run_once_and_a_rolled_back_one_never", |jobs| {
+        let (seen, handlers) = collector();
+        jobs.run(&[
+            "INSERT INTO jobs (job_type, payload, priority) VALUES ('collect', JSON_OBJECT('n', 1), 100)",
+            "BEGIN",
+            "INSERT INTO jobs (job_type, payload) VALUES ('collect', '{\"n\": 2}')",
+            "ROLLBACK",
+            "INSERT INTO jobs (job_type, payload, priority) VALUES ('collect', '{\"n\": 3}', 5)",
+        ]);
+        let running = jobs.work(handlers, WorkerConfig { executors: 1, ..WorkerConfig::default() });
+        jobs.until("SELECT COUNT(*) FROM jobs", 0);
+        assert_eq!(*seen.lock().unwrap(), [json!({"n": 3}), json!({"n": 1})], "smaller priority numbers first");
+        assert_eq!(running.metrics.completed_jobs("default"), 2);
+        jobs.stop(running);
+        assert_eq!(jobs.number("SELECT COUNT(*) FROM jobs_done"), 0, "no history was asked for");
+    });
+}
+
+#[test]
+fn failures_are_tried_again_with_their_history_and_end_dead() {
+    both("failures_are_tried_again_with_their_history_and_end_dead", |jobs| {
+        let mut handlers = Handlers::new();
+        let fail =
+            typed(|_: Value, context: Context| async move { Err(Failure::from(format!("try {}", context.attempt()))) });
+        handlers.add("fail", fail, quick(2));
+        handlers.add("panic", typed(|_: Value, _: Context| async { panic!("lost my mind") }), quick(0));
+        handlers.add("typed", typed(|_: u64, _: Context| async { Ok(()) }), quick(5));
+        handlers.add("over", typed(|_: Value, _: Context| async { Err(Failure::Dead("no use".into())) }), quick(5));
+        jobs.run(&[
+            "INSERT INTO jobs (job_type, payload) VALUES ('fail', '{}'), ('panic', '{}'), ('typed', '{}'), ('over', '{}')",
+            "INSERT INTO jobs (job_type, payload, max_retries) VALUES ('unknown', '{}', 0)",
+        ]);
+        let running = jobs.work(handlers, WorkerConfig::default());
+        jobs.until("SELECT COUNT(*) FROM jobs WHERE status = 'DEAD'", 5);
+        jobs.stop(running);
+        let dead: Vec<(String, u32, String)> =
+            jobs.rows("SELECT job_type, retry_count, last_error_message FROM jobs ORDER BY id");
+        assert_eq!((dead[0].1, dead[0].2.as_str()), (3, "try 3"));
+        assert!(dead[1].2.contains("panicked: lost my mind"), "{dead:?}");
+        assert!(dead[2].1 == 1 && dead[2].2.contains("jobs.payload"), "what no retry mends is dead at once: {dead:?}");
+        assert_eq!((dead[3].1, dead[3].2.as_str()), (1, "no use"));
+        assert!(dead[4].2.contains("no handler for the job type 'unknown'"), "{dead:?}");
+        let tries: Vec<(u32, String)> =
+            jobs.rows("SELECT attempt, error_message FROM job_attempts WHERE job_id = 1 ORDER BY attempt");
+        assert_eq!(tries, [(1, "try 1".into()), (2, "try 2".into()), (3, "try 3".into())]);
+        // One UPDATE brings a dead job back.
+        let (seen, handlers) = collector();
+        jobs.run(&["UPDATE jobs SET status = 'PENDING', retry_count = 0, job_type = 'collect' WHERE id = 1"]);
+        let running = jobs.work(handlers, WorkerConfig::default());
+        jobs.until("SELECT COUNT(*) FROM jobs WHERE id = 1", 0);
+        jobs.stop(running);
+        assert_eq!(seen.lock().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_job_may_complete_in_its_own_transaction() {
+    both("a_job_may_complete_in_its_own_transaction", |jobs| {
+        jobs.run(&["CREATE TABLE coupons (user_id BIGINT PRIMARY KEY)"]);
+        let mut handlers = Handlers::new();
+        let coupon = typed(|payload: Value, context: Context| async move {
+            let mut conn = context.queue().session().await?;
+            let mut transaction = conn.start_transaction(TxOpts::default()).await.map_err(|error| error.to_string())?;
+            let user = payload["user"].as_u64().unwrap();
+            let insert = format!("INSERT INTO coupons VALUES ({user})");
+            transaction.query_drop(insert).await.map_err(|error| error.to_string())?;
+            context.complete_in(&mut transaction).await?;
+            if context.attempt() == 1 && user % 2 == 0 {
+                return Err("changed my mind before the commit".into());
+            }
+            transaction.commit().await.map_err(|error| error.to_string())?;
+            Ok(())
+        });
+        handlers.add("coupon", coupon, quick(3));
+        let new: Vec<NewJob> = (0..50).map(|user| NewJob::new("coupon", &json!({ "user": user })).unwrap()).collect();
+        assert_eq!(jobs.wait(jobs.queue.enqueue_all(&new)).unwrap(), 50);
+        let running = jobs.work(handlers, WorkerConfig::default());
+        jobs.until("SELECT COUNT(*) FROM jobs", 0);
+        jobs.stop(running);
+        assert_eq!(jobs.number("SELECT COUNT(*) FROM coupons"), 50);
+        assert_eq!(jobs.number("SELECT COUNT(*) FROM job_attempts"), 25);
+    });
+}
+
+#[test]
+fn stopping_finishes_what_runs_and_gives_back_what_cannot() {
+    both("stopping_finishes_what_runs_and_gives_back_what_cannot", |jobs| {
+        let started = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&started);
+        let mut handlers = Handlers::new();
+        let slow = typed(move |endless: bool, context: Context| {
+            count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                if endless {
+                    assert_eq!(context.cancelled().await, Stop::Shutdown);
+                    return Err("stopped".into());
+                }
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                Ok(())
+            }
+        });
+        handlers.add("slow", slow, quick(3));
+        jobs.run(&[
+            "INSERT INTO jobs (job_type, payload) VALUES ('slow', 'true'), ('slow', 'false'), ('slow', 'false')",
+        ]);
+        let config =
+            WorkerConfig { executors: 2, shutdown_deadline: Duration::from_secs(1), ..WorkerConfig::default() };
+        let running = jobs.work(handlers, config);
+        while started.load(Ordering::SeqCst) < 2 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        jobs.stop(running);
+        let left: Vec<(u64, String, u32)> = jobs.rows("SELECT id, status, retry_count FROM jobs ORDER BY id");
+        assert_eq!(left, [(1, "PENDING".into(), 0), (3, "PENDING".into(), 0)], "given back without a try counted");
+    });
+}
+
+#[test]
+fn a_cancelled_job_is_stopped_and_a_slow_one_times_out() {
+    both("a_cancelled_job_is_stopped_and_a_slow_one_times_out", |jobs| {
+        let mut handlers = Handlers::new();
+        let endless = typed(|_: Value, context: Context| async move {
+            context.progress(40.0, "half way").await?;
+            std::future::pending::<()>().await;
+            Ok(())
+        });
+        handlers.add("endless", endless.clone(), quick(0));
+        handlers.add("hangs", endless, Settings { timeout: Duration::from_millis(200), ..quick(0) });
+        jobs.run(&["INSERT INTO jobs (job_type, payload) VALUES ('endless', '{}'), ('hangs', '{}')"]);
+        let running = jobs.work(handlers, WorkerConfig::default());
+        jobs.until("SELECT COUNT(*) FROM jobs WHERE id = 1 AND progress = 40", 1);
+        jobs.run(&["UPDATE jobs SET status = 'CANCELLING' WHERE id = 1 AND status = 'RUNNING'"]);
+        jobs.until("SELECT COUNT(*) FROM jobs_done WHERE id = 1 AND outcome = 'CANCELLED'", 1);
+        jobs.until(
+            "SELECT COUNT(*) FROM jobs WHERE status = 'DEAD' AND last_error_message LIKE '%timeout of 200ms%'",
+            1,
+        );
+        jobs.stop(running);
+    });
+}
+
+#[test]
+fn queues_have_history_weights_and_pauses_and_large_payloads_come_one_by_one() {
+    both("queues_have_history_weights_and_pauses_and_large_payloads_come_one_by_one", |jobs| {
+        let (seen, handlers) = collector();
+        let large = json!({ "text": "x".repeat(1_000_000) });
+        let new = [
+            NewJob::new("collect", &large).unwrap().queue("kept"),
+            NewJob::new("collect", &json!(1)).unwrap().queue("paused"),
+            NewJob::new("collect", &json!(2)).unwrap().unique_key("once"),
+            NewJob::new("collect", &json!(3)).unwrap().unique_key("once"),
+        ];
+        assert_eq!(jobs.wait(jobs.queue.enqueue_all(&new)).unwrap(), 3);
+        jobs.run(&["INSERT INTO job_queues (queue, paused) VALUES ('paused', 1)"]);
+        let queue = |name: &str, history| WorkedQueue { name: name.into(), weight: 1, history };
+        let queues = vec![queue("default", false), queue("kept", true), queue("paused", false)];
+        // A worker hears of pauses within a second; one that begins knows them from its first probe.
+        let running = jobs.work(handlers, WorkerConfig { queues, ..WorkerConfig::default() });
+        jobs.until("SELECT COUNT(*) FROM jobs WHERE queue <> 'paused'", 0);
+        jobs.until("SELECT COUNT(*) FROM jobs_done WHERE queue = 'kept' AND outcome = 'COMPLETED'", 1);
+        jobs.run(&["UPDATE job_queues SET paused = 0"]);
+        jobs.until("SELECT COUNT(*) FROM jobs", 0);
+        jobs.stop(running);
+        assert_eq!(seen.lock().unwrap().iter().filter(|payload| **payload == large).count(), 1);
+        assert_eq!(seen.lock().unwrap().len(), 3);
+    });
+}
+
+#[test]
+fn many_jobs_run_once_each_and_bad_priorities_do_not_starve() {
+    both("many_jobs_run_once_each_and_bad_priorities_do_not_starve", |jobs| {
+        let runs: Arc<Vec<AtomicU32>> = Arc::new((0..20_000).map(|_| AtomicU32::new(0)).collect());
+        let order = Arc::new(AtomicUsize::new(0));
+        let first_bad = Arc::new(AtomicUsize::new(usize::MAX));
+        let mut handlers = Handlers::new();
+        let (kept, nth, bad) = (Arc::clone(&runs), Arc::clone(&order), Arc::clone(&first_bad));
+        let handler = typed(move |number: usize, _: Context| {
+            kept[number].fetch_add(1, Ordering::Relaxed);
+            let at = nth.fetch_add(1, Ordering::Relaxed);
+            if number >= 19_900 {
+                bad.fetch_min(at, Ordering::Relaxed);
+            }
+            async { Ok(()) }
+        });
+        handlers.add("count", handler, quick(0));
+        let new: Vec<NewJob> = (0..20_000)
+            .map(|n| NewJob::new("count", &n).unwrap().priority(if n >= 19_900 { 9 } else { (n % 3) as i16 }))
+            .collect();
+        assert_eq!(jobs.wait(jobs.queue.enqueue_all(&new)).unwrap(), 20_000);
+        let config = || WorkerConfig { prefetch: 200, claimers: 2, completers: 2, ..WorkerConfig::default() };
+        let (first, second) = (jobs.work(handlers.clone(), config()), jobs.work(handlers, config()));
+        jobs.until("SELECT COUNT(*) FROM jobs", 0);
+        let lost = |text: &str| text.lines().any(|line| line == "headwater_jobs_lease_lost_total 0");
+        assert!(lost(&first.metrics.text()) && lost(&second.metrics.text()));
+        jobs.stop(first);
+        jobs.stop(second);
+        assert!(runs.iter().all(|count| count.load(Ordering::Relaxed) == 1));
+        assert!(first_bad.load(Ordering::Relaxed) < 19_000, "the worst priority had a turn before the end");
+    });
+}
