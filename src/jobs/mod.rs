@@ -2,6 +2,7 @@
 
 mod arguments;
 mod print;
+mod work;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
@@ -14,7 +15,7 @@ use headwater_jobs::{Queue, schema};
 use headwater_mysql::Access;
 
 pub(crate) use arguments::{AFTER_JOBS, JobsCommand};
-use arguments::{CancelArguments, Common, InitArguments, ListArguments, RetryArguments, WorkArguments};
+use arguments::{CancelArguments, Common, InitArguments, ListArguments, RetryArguments};
 use print::Printer;
 
 /// The variable that says where the queue is.
@@ -37,7 +38,7 @@ pub(crate) fn run(command: JobsCommand) -> Result<()> {
     runtime.block_on(async {
         match command {
             JobsCommand::Init(arguments) => init(&arguments).await,
-            JobsCommand::Work(arguments) => work(arguments).await,
+            JobsCommand::Work(arguments) => work::work(arguments).await,
             JobsCommand::Ls(arguments) => list(arguments).await,
             JobsCommand::Show { id, common } => show(id, &common).await,
             JobsCommand::Retry(arguments) => retry(arguments).await,
@@ -99,12 +100,6 @@ async fn init(arguments: &InitArguments) -> Result<()> {
     let database = queue.access().database().unwrap_or(SOME_DATABASE);
     print::text(&format!("-- The tables are in the database {database}. What was there before was left as it was.\n"))?;
     grants(database, &arguments.account)
-}
-
-async fn work(arguments: WorkArguments) -> Result<()> {
-    let WorkArguments { config, executors: _, metrics: _, url: _ } = arguments;
-    Err(Error::usage("jobs.work", format!("{} cannot be run yet", config.display()))
-        .hint("this build has no handlers for the command line; the crate headwater-jobs runs handlers in Rust"))
 }
 
 async fn list(arguments: ListArguments) -> Result<()> {

@@ -29,7 +29,7 @@ pub use batch::{ChangeBatch, Op, Run};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use metric::{Metric, MetricKind};
-pub use options::{OptionKind, OptionSpec, Options, suggest};
+pub use options::{OptionKind, OptionSpec, Options, parse_duration, suggest};
 pub use position::{Epoch, Position};
 pub use schema::{ChangelogMode, SchemaChange, TableId};
 pub use sink::{Delivery, Receipt, Sink, SinkDescription, Writer};

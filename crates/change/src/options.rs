@@ -202,8 +202,8 @@ fn number_and_unit(text: &str) -> Option<(u64, String)> {
     Some((text.get(..digits)?.parse().ok()?, text.get(digits..)?.trim().to_ascii_lowercase()))
 }
 
-/// Flink's duration texts: a number and a unit.
-fn parse_duration(text: &str) -> Option<Duration> {
+/// Flink's duration texts: a number and a unit, as in `30s`, `5 min`; a bare number is milliseconds. `None`: it is none.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let (number, unit) = number_and_unit(text)?;
     let nanos_per_unit: u64 = match unit.as_str() {
         "ns" | "nano" | "nanosecond" | "nanoseconds" => 1,

@@ -13,8 +13,10 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod cipher;
 mod claim;
 mod complete;
+pub mod config;
 mod context;
 mod cursor;
 pub mod handler;
@@ -28,6 +30,7 @@ pub mod operate;
 mod plans;
 mod queue;
 mod retry;
+pub mod run;
 pub mod schema;
 mod settle;
 #[cfg(test)]
@@ -35,6 +38,7 @@ mod testing;
 mod trace;
 pub mod worker;
 
+pub use cipher::Cipher;
 pub use context::{Context, Stop};
 pub use handler::{Failure, Handler, Handlers, Outcome, Settings, typed};
 pub use job::{Job, NewJob};

@@ -9,6 +9,7 @@ use headwater_mysql::client::{self, Flavor, query_error};
 use headwater_mysql::driver::prelude::Queryable;
 use headwater_mysql::driver::{Conn, Value};
 
+use crate::cipher::Cipher;
 use crate::job::NewJob;
 
 /// Said by every session behind what all sessions of the product say. READ COMMITTED, because under REPEATABLE READ even
@@ -34,6 +35,7 @@ struct Inner {
     access: Access,
     flavor: Flavor,
     idle: Mutex<Vec<Conn>>,
+    cipher: Option<Cipher>,
 }
 
 impl Queue {
@@ -48,7 +50,29 @@ impl Queue {
         }
         let mut conn = open(&access).await?;
         let flavor = client::flavor(&mut conn).await?;
-        Ok(Self { inner: Arc::new(Inner { access, flavor, idle: Mutex::new(vec![conn]) }) })
+        Ok(Self { inner: Arc::new(Inner { access, flavor, idle: Mutex::new(vec![conn]), cipher: None }) })
+    }
+
+    /// The same queue with payloads that are encrypted when they are enqueued here, and decrypted for handlers.
+    #[must_use]
+    pub fn with_cipher(self, cipher: Option<Cipher>) -> Self {
+        let Inner { access, flavor, .. } = &*self.inner;
+        let inner = Inner { access: access.clone(), flavor: *flavor, idle: Mutex::new(Vec::new()), cipher };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What payloads are encrypted with.
+    pub fn cipher(&self) -> Option<&Cipher> {
+        self.inner.cipher.as_ref()
+    }
+
+    /// The job as it is written: with its payload encrypted, where that is asked for.
+    fn sealed(&self, job: &NewJob) -> Result<NewJob> {
+        let mut job = job.clone();
+        if let Some(cipher) = self.cipher() {
+            job.payload = cipher.encrypt(&job.job_type, &job.payload)?;
+        }
+        Ok(job)
     }
 
     /// Which product answers.
@@ -94,7 +118,7 @@ impl Queue {
             .start_transaction(headwater_mysql::driver::TxOpts::default())
             .await
             .map_err(|error| query_error("begin a transaction", error))?;
-        let id = enqueue_in(&mut transaction, job).await?;
+        let id = enqueue_in(&mut transaction, &self.sealed(job)?).await?;
         transaction.commit().await.map_err(|error| query_error("commit the job", error))?;
         self.give_back(conn);
         Ok(id)
@@ -116,7 +140,8 @@ impl Queue {
             .map_err(|error| query_error("begin a transaction", error))?;
         let mut enqueued = 0;
         for part in jobs.chunks(BULK_ROWS) {
-            let (sql, values) = insert(part);
+            let part = part.iter().map(|job| self.sealed(job)).collect::<Result<Vec<_>>>()?;
+            let (sql, values) = insert(&part);
             transaction.exec_drop(sql, values).await.map_err(enqueue_error)?;
             enqueued += transaction.affected_rows();
         }
@@ -126,7 +151,7 @@ impl Queue {
     }
 }
 
-/// Enqueues one job in the caller's transaction: rolled back means never seen. The plain INSERT of any language does the
+/// Enqueues one job in the caller's transaction, its payload as it is: rolled back means never seen. The plain INSERT of any language does the
 /// same; this one adds dependencies. `None` where a job with its unique key is there already.
 ///
 /// # Errors

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod connectors;
+pub mod metrics;
 mod output;
 mod runner;
 pub mod shell;

@@ -69,6 +69,12 @@ async fn execute(shared: &Arc<Shared>, mut job: Job) -> Finished {
             Err(error) => return Finished::of(&job, End::Failed(Failure::from(error))),
         }
     }
+    if let Some(cipher) = shared.queue.cipher() {
+        match cipher.decrypt(&job.job_type, &job.payload).map(std::borrow::Cow::into_owned) {
+            Ok(payload) => job.payload = payload,
+            Err(error) => return Finished::of(&job, End::Failed(Failure::from(error))),
+        }
+    }
     let trace = Trace::of(job.traceparent.as_deref(), job.id, job.token);
     let context = Context { inner: Arc::new(inner(shared, &job, &trace)) };
     shared.running().insert(job.id, Arc::clone(&context.inner));
