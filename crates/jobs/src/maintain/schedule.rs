@@ -123,6 +123,12 @@ pub async fn upsert(conn: &mut Conn, schedules: &[Schedule]) -> Result<()> {
 pub(super) const NEXT: &str = "(SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), COALESCE(next_at, NOW(6))) FROM job_schedules \
                                FORCE INDEX (next) WHERE enabled = 1 ORDER BY next_at LIMIT 1)";
 
+/// The schedule that has been due longest, and is nobody else's.
+pub(super) const DUE: &str = "SELECT name, cron, time_zone, CAST(catch_up AS CHAR) AS catch_up, queue, job_type, \
+             CAST(payload AS CHAR) AS payload, priority, CAST(CEIL(UNIX_TIMESTAMP(next_at)) AS SIGNED) AS next_unix, \
+             CAST(FLOOR(UNIX_TIMESTAMP(NOW(6))) AS SIGNED) AS now_unix FROM job_schedules FORCE INDEX (next) \
+             WHERE enabled = 1 AND (next_at IS NULL OR next_at <= NOW(6)) ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED";
+
 /// Fires every schedule that is due. Returns how many jobs were enqueued.
 pub(super) async fn fire(conn: &mut Conn) -> Result<u64> {
     let mut fired = 0;
@@ -178,15 +184,7 @@ impl Due {
 async fn fire_one(conn: &mut Conn) -> Result<Option<u64>> {
     let failed = |error| query_error("fire a schedule", error);
     let mut transaction = conn.start_transaction(TxOpts::default()).await.map_err(failed)?;
-    let row: Option<Row> = transaction
-        .query_first(
-            "SELECT name, cron, time_zone, CAST(catch_up AS CHAR) AS catch_up, queue, job_type, \
-             CAST(payload AS CHAR) AS payload, priority, CAST(CEIL(UNIX_TIMESTAMP(next_at)) AS SIGNED) AS next_unix, \
-             CAST(FLOOR(UNIX_TIMESTAMP(NOW(6))) AS SIGNED) AS now_unix FROM job_schedules FORCE INDEX (next) \
-             WHERE enabled = 1 AND (next_at IS NULL OR next_at <= NOW(6)) ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
-        )
-        .await
-        .map_err(failed)?;
+    let row: Option<Row> = transaction.query_first(DUE).await.map_err(failed)?;
     let Some(due) = row.and_then(Due::of) else {
         transaction.rollback().await.map_err(failed)?;
         return Ok(None);

@@ -1,7 +1,7 @@
 use crate::handler::Settings;
 use crate::job::Job;
 use crate::retry::{Backoff, RetryPolicy};
-use crate::testing::{Db, on_both, one, rows, run};
+use crate::testing::{Db, on_both, one, plan, rows, run};
 use crate::{Context, Handler};
 
 use super::*;
@@ -56,16 +56,56 @@ async fn due_jobs(db: &Db) {
     assert!((3_000_000_000..=3_600_000_000).contains(&next), "{next}");
     assert_eq!(one::<u64>(&mut conn, "SELECT COUNT(*) FROM jobs WHERE later = 0 AND ready_from = run_at").await, 3_125);
     // The maintainer comes when the next one is due.
-    run(
-        &mut conn,
-        &["UPDATE jobs SET run_at = NOW(6) + INTERVAL 300 MILLISECOND WHERE later = 1"
-            .replace("300 MILLISECOND", "300000 MICROSECOND")
-            .as_str()],
-    )
-    .await;
+    run(&mut conn, &["UPDATE jobs SET run_at = NOW(6) + INTERVAL 300000 MICROSECOND WHERE later = 1"]).await;
     let mut maintainer = maintainer(&queue);
     let tick = maintainer.tick().await.unwrap();
     assert!(tick.leads && tick.wait <= Duration::from_millis(300), "{tick:?}");
+}
+
+/// No statement sorts or reads a table from end to end, and what is locked is what is taken.
+async fn plans(db: &Db) {
+    let queue = db.queue("plans").await;
+    let mut conn = queue.session().await.unwrap();
+    let ten = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4)";
+    let many = |row: &str| {
+        format!(
+            "INSERT INTO jobs (queue, job_type, payload, run_at, ready_from, status) {row} FROM {ten} a, {ten} b, {ten} c, {ten} d"
+        )
+    };
+    run(
+        &mut conn,
+        &[
+            &many("SELECT 'default', 'A', '{}', NOW(6), NOW(6), 'PENDING'"),
+            &many("SELECT 'other', 'A', '{}', NOW(6) + INTERVAL 1 DAY, NOW(6), 'PENDING'"),
+            &many("SELECT 'other', 'A', '{}', NOW(6), NOW(6), 'WAITING'"),
+            "INSERT INTO jobs (job_type, payload, run_at, ready_from) SELECT 'A', '{}', NOW(6), NOW(6) - INTERVAL 1 DAY FROM jobs LIMIT 10",
+            "INSERT INTO job_schedules (name, cron, job_type, payload, next_at) SELECT id, '* * * * *', 'A', '{}', NOW(6) + \
+             INTERVAL 1 DAY FROM jobs LIMIT 500",
+            "INSERT INTO job_schedules (name, cron, job_type, payload, next_at) VALUES ('null', '* * * * *', 'A', '{}', NULL), \
+             ('due', '* * * * *', 'A', '{}', NOW(6))",
+            "ANALYZE TABLE jobs, job_schedules",
+        ],
+    )
+    .await;
+    for (sql, index) in [(promote::PROMOTE, "due"), (schedule::DUE, "next"), (rescue::QUEUES, "claim")] {
+        let plan = plan(&mut conn, sql).await;
+        assert!(plan.contains(&format!("'{index}'")) && !plan.contains("filesort"), "{sql}\n{plan}");
+    }
+    let queues = plan(&mut conn, rescue::QUEUES).await;
+    assert!(queues.contains("Using index for group-by"), "{queues}");
+    let mut other = queue.session().await.unwrap();
+    let free =
+        |table: &str, key: &str| format!("SELECT COUNT(*) FROM (SELECT {key} FROM {table} FOR UPDATE SKIP LOCKED) f");
+    // MariaDB also locks the entry at which it sees that nothing more is due.
+    let promoted = if queue.flavor() == headwater_mysql::client::Flavor::MariaDb { 11 } else { 10 };
+    for (sql, table, key, taken) in
+        [(promote::PROMOTE, "jobs", "id", promoted), (schedule::DUE, "job_schedules", "name", 1)]
+    {
+        let all: u64 = one(&mut other, &format!("SELECT COUNT(*) FROM {table}")).await;
+        run(&mut conn, &["START TRANSACTION", sql]).await;
+        assert_eq!(one::<u64>(&mut other, &free(table, key)).await, all - taken, "{sql}");
+        run(&mut conn, &["ROLLBACK"]).await;
+    }
 }
 
 async fn lost_workers(db: &Db) {
@@ -172,7 +212,10 @@ async fn schedules(db: &Db) {
     let mut changed = given.clone();
     changed[0].cron = "30 * * * *".to_owned();
     upsert(&mut conn, &changed).await.unwrap();
-    assert_eq!(rows::<String>(&mut conn, "SELECT name FROM job_schedules WHERE next_at IS NULL").await, ["none"]);
+    assert_eq!(
+        rows::<String>(&mut conn, "SELECT name FROM job_schedules WHERE next_at IS NULL AND enabled = 1").await,
+        ["none"]
+    );
     let wrong = [schedule("x", "nonsense", CatchUp::One)];
     assert_eq!(upsert(&mut conn, &wrong).await.expect_err("a pattern").code(), "jobs.cron");
 }
@@ -271,15 +314,24 @@ async fn leading(db: &Db) {
         let _: u64 = one(&mut conn, "SELECT SLEEP(0.02)").await;
     }
     assert!(leads, "the lock is free again");
-    // A table that is gone fails its part only.
+    // A table that is gone fails its part only, and what that part had to do is done later.
     run(
         &mut conn,
-        &["RENAME TABLE job_attempts TO elsewhere", "UPDATE job_schedules SET next_at = NOW(6) - INTERVAL 1 MINUTE"],
+        &[
+            "INSERT INTO job_workers (id, name, lease_until) VALUES (77, 'gone', NOW(6) - INTERVAL 1 SECOND)",
+            "INSERT INTO jobs (job_type, payload, status, locked_by) VALUES ('A', '{}', 'RUNNING', 77 << 32)",
+            "INSERT INTO job_schedules (name, cron, job_type, payload, next_at) VALUES ('t', '* * * * * *', 'A', '{}', \
+             NOW(6) - INTERVAL 5 SECOND)",
+            "UPDATE job_schedules SET enabled = 0 WHERE name = 's'",
+            "RENAME TABLE job_attempts TO elsewhere",
+        ],
     )
     .await;
-    second.partitions_at = 0;
     let tick = second.tick().await.unwrap();
-    assert!(tick.leads && tick.fired >= 1, "{tick:?}");
+    assert_eq!((tick.leads, tick.rescued, tick.fired, tick.failures), (true, 0, 1, 1), "{tick:?}");
+    run(&mut conn, &["RENAME TABLE elsewhere TO job_attempts"]).await;
+    let tick = second.tick().await.unwrap();
+    assert_eq!((tick.leads, tick.rescued, tick.failures), (true, 1, 0), "{tick:?}");
 }
 
 async fn partitions(db: &Db) {
@@ -306,6 +358,7 @@ async fn partitions(db: &Db) {
 #[test]
 fn due_jobs_and_those_of_lost_workers_come_back() {
     on_both("due_jobs_and_those_of_lost_workers_come_back", async |db| {
+        plans(db).await;
         due_jobs(db).await;
         lost_workers(db).await;
     });
