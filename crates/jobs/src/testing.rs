@@ -14,9 +14,14 @@ pub(crate) struct Db {
 }
 
 impl Db {
+    /// Where it is, for its account root.
+    pub(crate) fn url(&self) -> String {
+        format!("mysql://root@127.0.0.1:{}", self.server.port())
+    }
+
     /// An empty queue.
     pub(crate) async fn queue(&self, name: &str) -> Queue {
-        let url = format!("mysql://root@127.0.0.1:{}", self.server.port());
+        let url = self.url();
         let mut root = open(&Access::from_url(&url).unwrap()).await.unwrap();
         root.query_drop(format!("CREATE DATABASE {}", headwater_mysql::ident(name))).await.unwrap();
         let queue = Queue::connect(Access::from_url(&format!("{url}/{name}")).unwrap()).await.unwrap();

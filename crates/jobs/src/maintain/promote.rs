@@ -27,15 +27,7 @@ pub(super) async fn promote(conn: &mut Conn) -> Result<u64> {
     }
 }
 
-/// Microseconds until the next job is due, negative for one that is already; `None` without such a job.
-pub(super) async fn next(conn: &mut Conn) -> Result<Option<i64>> {
-    let next: Option<Option<i64>> = conn
-        .query_first(format!("SELECT {NEXT}"))
-        .await
-        .map_err(|error| query_error("look for the next job", error))?;
-    Ok(next.flatten())
-}
-
-/// The same as an expression: one entry of the index is read.
+/// Microseconds until the next job is due, negative for one that is already, NULL without such a job; an expression for
+/// which one entry of the index is read.
 pub(super) const NEXT: &str =
     "(SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(run_at)) FROM jobs FORCE INDEX (due) WHERE later = 1)";

@@ -16,7 +16,7 @@ use headwater_mysql::driver::{Conn, Row, Transaction, TxOpts, Value, params};
 
 use super::cron::{due_times, parse};
 
-/// Times that one tick fires for one schedule.
+/// Times of one schedule that are fired at once.
 pub(super) const MOST: usize = 1_000;
 
 /// Schedules of one tick.
@@ -129,13 +129,16 @@ pub(super) const DUE: &str = "SELECT name, cron, time_zone, CAST(catch_up AS CHA
              CAST(FLOOR(UNIX_TIMESTAMP(NOW(6))) AS SIGNED) AS now_unix FROM job_schedules FORCE INDEX (next) \
              WHERE enabled = 1 AND (next_at IS NULL OR next_at <= NOW(6)) ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED";
 
-/// Fires every schedule that is due. Returns how many jobs were enqueued.
+/// Fires the schedules that are due, until about a thousand jobs are enqueued. Returns how many were.
 pub(super) async fn fire(conn: &mut Conn) -> Result<u64> {
     let mut fired = 0;
     for _ in 0..ROUNDS {
         match fire_one(conn).await? {
             Some(jobs) => fired += jobs,
             None => break,
+        }
+        if fired >= MOST as u64 {
+            break;
         }
     }
     Ok(fired)

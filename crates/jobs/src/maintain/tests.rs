@@ -49,10 +49,10 @@ async fn due_jobs(db: &Db) {
     let mut other = queue.session().await.unwrap();
     run(&mut other, &["START TRANSACTION", "SELECT id FROM jobs WHERE id = 7 FOR UPDATE"]).await;
     assert_eq!(promote::promote(&mut conn).await.unwrap(), 3_124);
-    assert!(promote::next(&mut conn).await.unwrap().expect("the seventh") <= 0);
+    assert!(coming(&mut conn).await.unwrap()[0].expect("the seventh") <= 0);
     run(&mut other, &["ROLLBACK"]).await;
     assert_eq!(promote::promote(&mut conn).await.unwrap(), 1);
-    let next = promote::next(&mut conn).await.unwrap().expect("the one in an hour");
+    let next = coming(&mut conn).await.unwrap()[0].expect("the one in an hour");
     assert!((3_000_000_000..=3_600_000_000).contains(&next), "{next}");
     assert_eq!(one::<u64>(&mut conn, "SELECT COUNT(*) FROM jobs WHERE later = 0 AND ready_from = run_at").await, 3_125);
     // The maintainer comes when the next one is due.
@@ -263,18 +263,13 @@ async fn leading(db: &Db) {
     assert_eq!(first.tick().await.unwrap(), idle);
     assert_eq!(second.tick().await.unwrap(), Tick { wait: ASK, ..Tick::default() });
     // An idle round is one statement.
-    let count = "SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Questions'";
-    let count = if queue.flavor() == headwater_mysql::client::Flavor::MySql {
-        count.to_owned()
-    } else {
-        count.replace("performance_schema", "information_schema")
-    };
-    let before: u64 = one(&mut conn, &count).await;
+    const COUNT: &str = "SHOW SESSION STATUS LIKE 'Questions'";
+    let mut counts: Vec<(String, u64)> = rows(first.session.as_mut().unwrap(), COUNT).await;
     for _ in 0..10 {
         assert_eq!(first.tick().await.unwrap(), idle);
     }
-    let after: u64 = one(&mut conn, &count).await;
-    assert_eq!(after - before, 11, "ten rounds and this question");
+    counts.extend(rows(first.session.as_mut().unwrap(), COUNT).await);
+    assert_eq!(counts[1].1 - counts[0].1, 11, "ten rounds and this question");
     // All of it in one round.
     run(
         &mut conn,
@@ -355,6 +350,36 @@ async fn partitions(db: &Db) {
     assert_eq!(rows::<u64>(&mut conn, &format!("SELECT id FROM jobs_done PARTITION ({today})")).await, [2]);
 }
 
+/// The grants that are printed are enough; without ALTER everything else works, and it is said once.
+async fn accounts(db: &Db) {
+    let queue = db.queue("accounts").await;
+    let mut conn = queue.session().await.unwrap();
+    for (account, printed) in [("plain", false), ("keeper", true)] {
+        run(&mut conn, &[&format!("CREATE USER {account}@'%'")]).await;
+        for grant in crate::schema::grants("accounts", &format!("{account}@'%'")) {
+            let grant = grant.split(';').next().unwrap_or_default();
+            if printed || grant.starts_with("GRANT SELECT") {
+                run(&mut conn, &[grant]).await;
+            }
+        }
+        let url = db.url().replace("root", account);
+        let theirs =
+            Queue::connect(headwater_mysql::Access::from_url(&format!("{url}/accounts")).unwrap()).await.unwrap();
+        let mut maintainer = maintainer(&theirs);
+        let tick = maintainer.tick().await.unwrap();
+        assert_eq!((tick.leads, tick.partitions, tick.failures), (true, if printed { 6 } else { 0 }, 0), "{account}");
+        assert_eq!(maintainer.partitions_denied, !printed);
+        let gone = maintainer.session.take().expect("a session").disconnect().await;
+        assert!(gone.is_ok(), "the lock is free when the goodbye is answered");
+        let free = format!("SELECT IS_FREE_LOCK({LOCK})");
+        for _ in 0..500 {
+            if one::<u64>(&mut conn, &free).await == 1 {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn due_jobs_and_those_of_lost_workers_come_back() {
     on_both("due_jobs_and_those_of_lost_workers_come_back", async |db| {
@@ -376,6 +401,7 @@ fn schedules_fire_once() {
 fn one_process_leads() {
     on_both("one_process_leads", async |db| {
         partitions(db).await;
+        accounts(db).await;
         leading(db).await;
     });
 }
