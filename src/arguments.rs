@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use headwater_server::Format;
 
+use crate::jobs::{AFTER_JOBS, JobsCommand};
+
 /// Streams, batch, change capture, jobs and derived stores beside one MySQL, in one binary.
 #[derive(Debug, Parser)]
 #[command(name = "headwater", version, about, long_about = LONG_ABOUT, max_term_width = 100)]
@@ -41,6 +43,9 @@ pub(crate) enum Command {
     /// Runs Flink SQL: scripts, statements, or an interactive shell when given nothing.
     #[command(after_help = AFTER_SQL)]
     Sql(SqlArguments),
+    /// The job queue on MySQL tables: makes it, runs it, reads and steers it.
+    #[command(subcommand, after_help = AFTER_JOBS)]
+    Jobs(JobsCommand),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.

@@ -1,6 +1,7 @@
 //! The binary: arguments, the server crate, exit codes.
 
 mod arguments;
+mod jobs;
 mod report;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
         Command::Sql(sql) => {
             start_logging();
             run_sql(&sql)
+        }
+        Command::Jobs(command) => {
+            start_logging();
+            jobs::run(command).map_err(|error| failure(error, ""))
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "headwater", &mut std::io::stdout());

@@ -107,7 +107,8 @@ pub(crate) async fn to_history(transaction: &mut impl Queryable, outcome: &str, 
     transaction.query_drop(sql).await.map_err(|error| query_error("write the history", error))
 }
 
-async fn remove(transaction: &mut impl Queryable, condition: &str) -> Result<u64> {
+/// Deletes rows of `jobs`; returns how many there were.
+pub(crate) async fn remove(transaction: &mut impl Queryable, condition: &str) -> Result<u64> {
     let sql = format!("DELETE FROM jobs WHERE {condition}");
     let result = transaction.query_iter(sql).await.map_err(|error| query_error("complete jobs", error))?;
     let count = result.affected_rows();

@@ -23,6 +23,7 @@ mod lease;
 pub mod limits;
 pub mod maintain;
 mod metrics;
+pub mod operate;
 #[cfg(test)]
 mod plans;
 mod queue;

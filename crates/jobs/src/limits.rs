@@ -20,7 +20,7 @@ use crate::job::Job;
 
 mod park;
 
-pub(crate) use park::{PARKED, Released, release, release_all};
+pub(crate) use park::{PARKED, Released, release};
 
 /// What a queue or a key may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -63,6 +63,11 @@ impl Limits {
     /// Whether the queue as a whole is limited: [`allowance`] and [`charge`] have to be asked.
     pub(crate) fn of_queue(&self, queue: &str) -> bool {
         self.queues.get(queue).is_some_and(|keys| keys.contains_key(""))
+    }
+
+    /// Whether nothing is limited.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queues.is_empty()
     }
 
     /// Whether keys in the queue are limited: [`admit`] has to be asked.

@@ -248,3 +248,41 @@ fn many_jobs_run_once_each_and_bad_priorities_do_not_starve() {
         assert!(first_bad.load(Ordering::Relaxed) < 19_000, "the worst priority had a turn before the end");
     });
 }
+
+#[test]
+fn an_idle_worker_is_woken_by_the_log_and_asks_little() {
+    both("an_idle_worker_is_woken_by_the_log_and_asks_little", |jobs| {
+        let (seen, handlers) = collector();
+        let running = jobs.work(handlers, WorkerConfig { executors: 64, ..WorkerConfig::default() });
+        let count = |name: &str| {
+            let text = running.metrics.text();
+            let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+            line.rsplit(' ').next().and_then(|number| number.parse::<u64>().ok()).expect("a number")
+        };
+        // Listening begins a moment after the worker: jobs are enqueued until one of them wakes it.
+        let mut enqueued = 0;
+        for n in 0..200 {
+            jobs.wait(jobs.queue.enqueue(&NewJob::new("collect", &n).unwrap())).unwrap();
+            enqueued += 1;
+            jobs.until("SELECT COUNT(*) FROM jobs", 0);
+            if count("headwater_jobs_wakeups_total") >= 5 {
+                break;
+            }
+        }
+        assert!(count("headwater_jobs_wakeups_total") >= 5);
+        let asked = |jobs: &Jobs| -> i64 {
+            let rows: Vec<(String, String)> = jobs.rows("SHOW GLOBAL STATUS LIKE 'Questions'");
+            rows[0].1.parse().unwrap()
+        };
+        // The quietest of three stretches: what the last wake-up and the first rounds of maintenance ask is not idleness.
+        let stretch = |_| {
+            let before = asked(jobs);
+            std::thread::sleep(Duration::from_secs(3));
+            (asked(jobs) - before) as f64 / 3.0
+        };
+        let per_second = (0..3).map(stretch).fold(f64::INFINITY, f64::min);
+        jobs.stop(running);
+        assert_eq!(seen.lock().unwrap().len(), enqueued);
+        assert!(per_second < 5.0, "{per_second} statements a second for 64 idle executors");
+    });
+}

@@ -6,6 +6,7 @@ use headwater_change::METADATA_KEY;
 use headwater_change::{Error, Result, TableRequest};
 use mysql_async::Conn;
 
+use crate::access::Access;
 use crate::client::{self, Flavor, query_error, rows, variable};
 use crate::config::Config;
 use crate::rows::build::Policy;
@@ -26,13 +27,14 @@ pub(crate) async fn server(conn: &mut Conn, config: &Config, needs_log: bool) ->
     let flavor = client::flavor(conn).await?;
     if needs_log {
         log_settings(conn).await?;
-        log_privileges(conn, config, flavor).await?;
+        log_privileges(conn, &config.access, flavor).await?;
     }
     let gtids = flavor == Flavor::MariaDb || variable(conn, "gtid_mode").await?.eq_ignore_ascii_case("ON");
     Ok(Server { flavor, gtids })
 }
 
-async fn log_settings(conn: &mut Conn) -> Result<()> {
+/// Whether the log is written, in rows.
+pub(crate) async fn log_of_rows(conn: &mut Conn) -> Result<()> {
     if variable(conn, "log_bin").await? != "1" {
         return Err(Error::usage("mysql.log_bin", "the server writes no binlog")
             .hint("start the server with 'log_bin=binlog' and a 'server_id' in the section [mysqld] of my.cnf"));
@@ -42,6 +44,11 @@ async fn log_settings(conn: &mut Conn) -> Result<()> {
         return Err(Error::usage("mysql.binlog_format", format!("the server's binlog_format is {format}, not ROW"))
             .hint("SET GLOBAL binlog_format='ROW'; and connect writers anew, and keep it in my.cnf"));
     }
+    Ok(())
+}
+
+async fn log_settings(conn: &mut Conn) -> Result<()> {
+    log_of_rows(conn).await?;
     let image = variable(conn, "binlog_row_image").await?;
     if !image.eq_ignore_ascii_case("FULL") {
         return Err(Error::usage(
@@ -62,7 +69,8 @@ async fn log_settings(conn: &mut Conn) -> Result<()> {
     Ok(())
 }
 
-async fn log_privileges(conn: &mut Conn, config: &Config, flavor: Flavor) -> Result<()> {
+/// Whether the account may read the log.
+pub(crate) async fn log_privileges(conn: &mut Conn, access: &Access, flavor: Flavor) -> Result<()> {
     let grants = rows(conn, "SHOW GRANTS").await.map_err(|error| query_error("show the grants", error))?;
     let grants: Vec<String> = grants.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
     let global = |names: &[&str]| {
@@ -85,17 +93,16 @@ async fn log_privileges(conn: &mut Conn, config: &Config, flavor: Flavor) -> Res
     if missing.is_empty() {
         return Ok(());
     }
-    let user = account(conn, config).await?;
+    let user = account(conn, access).await?;
     let list = missing.join(", ");
-    Err(Error::usage("mysql.privilege", format!("the user '{}' lacks {list}", config.access.user))
+    Err(Error::usage("mysql.privilege", format!("the user '{}' lacks {list}", access.user))
         .hint(format!("GRANT {list} ON *.* TO {user};")))
 }
 
 /// The account as the server knows it, quoted for a GRANT.
-pub(crate) async fn account(conn: &mut Conn, config: &Config) -> Result<String> {
+pub(crate) async fn account(conn: &mut Conn, access: &Access) -> Result<String> {
     let row = client::row(conn, "SELECT CURRENT_USER()").await.map_err(|error| query_error("name the user", error))?;
-    let account =
-        row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_else(|| format!("{}@%", config.access.user));
+    let account = row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_else(|| format!("{}@%", access.user));
     let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
     Ok(format!("'{user}'@'{host}'"))
 }
@@ -116,7 +123,7 @@ pub(crate) async fn tables(conn: &mut Conn, config: &Config) -> Result<Vec<(Stri
     let wanted: Vec<_> = names.filter(|(database, table)| config.wants(database, table)).collect();
     if wanted.is_empty() {
         let (database, table) = (config.databases.as_str(), config.tables.as_str());
-        let user = account(conn, config).await?;
+        let user = account(conn, &config.access).await?;
         return Err(Error::usage(
             "mysql.table_missing",
             "no table fits 'database-name' and 'table-name', or none may be read",

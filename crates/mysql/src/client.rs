@@ -11,6 +11,10 @@ use crate::access::{Access, SslMode};
 const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', \
                        SESSION net_write_timeout=86400, SESSION wait_timeout=86400";
 
+/// Prepared statements that a session keeps. Not 0: then the driver closes none of them until the session ends, and the
+/// server soon takes no more (`max_prepared_stmt_count`).
+const STATEMENTS: usize = 32;
+
 /// Which product answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
@@ -54,7 +58,7 @@ async fn connect_with(access: &Access, ssl: SslMode, setup: &[&str]) -> mysql_as
         .pass(Some(password))
         .prefer_socket(false)
         .db_name(access.database.as_deref())
-        .stmt_cache_size(0)
+        .stmt_cache_size(STATEMENTS)
         .setup(std::iter::once(SESSION).chain(setup.iter().copied()).collect::<Vec<_>>());
     if ssl != SslMode::Disabled {
         let mut tls = SslOpts::default();

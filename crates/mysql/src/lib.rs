@@ -30,6 +30,7 @@ pub mod schema;
 mod snapshot;
 mod source;
 mod statement;
+pub mod watch;
 
 pub use access::Access;
 pub use config::OPTIONS;

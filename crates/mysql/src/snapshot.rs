@@ -109,7 +109,7 @@ async fn lock(conn: &mut Conn, config: &Config, tables: &[(String, String)]) -> 
     match conn.query_drop("FLUSH TABLES WITH READ LOCK").await {
         Ok(()) => Ok(()),
         Err(mysql_async::Error::Server(_)) => {
-            let user = account(conn, config).await?;
+            let user = account(conn, &config.access).await?;
             let database = tables.first().map_or("", |(database, _)| database.as_str());
             let (name, database) = (&config.access.user, ident(database));
             Err(Error::usage(
@@ -135,7 +135,7 @@ pub(crate) async fn table(
     let mut result = match conn.exec_iter(sql, ()).await {
         Ok(result) => result,
         Err(mysql_async::Error::Server(error)) if matches!(error.code, 1142..=1143 | 1044) => {
-            let user = account(conn, config).await?;
+            let user = account(conn, &config.access).await?;
             let (database, name) = (ident(&plan.database), ident(&plan.table));
             return Err(Error::usage(
                 "mysql.privilege",

@@ -14,5 +14,5 @@ mod output;
 mod runner;
 pub mod shell;
 
-pub use output::Format;
+pub use output::{Format, print_listing};
 pub use runner::{Config, Failure, Runner};

@@ -47,7 +47,8 @@ CREATE TABLE IF NOT EXISTS jobs_done (
   created_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   started_at TIMESTAMP(6) NULL,
   finished_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
-  PRIMARY KEY (id, finished_at)
+  PRIMARY KEY (id, finished_at),
+  KEY finished (finished_at)
 ) ENGINE = InnoDB
   PARTITION BY RANGE (FLOOR(UNIX_TIMESTAMP(finished_at))) (PARTITION pmax VALUES LESS THAN MAXVALUE);
 
@@ -59,7 +60,8 @@ CREATE TABLE IF NOT EXISTS job_attempts (
   started_at TIMESTAMP(6) NULL,
   failed_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
   error_message TEXT NOT NULL,
-  PRIMARY KEY (job_id, attempt, failed_at)
+  PRIMARY KEY (job_id, attempt, failed_at),
+  KEY failed (failed_at)
 ) ENGINE = InnoDB
   PARTITION BY RANGE (FLOOR(UNIX_TIMESTAMP(failed_at))) (PARTITION pmax VALUES LESS THAN MAXVALUE);
 

@@ -13,6 +13,7 @@ use super::shared::{Phase, Shared};
 use crate::Stop;
 use crate::claim::{self, Pick, Picked, QueueClaims};
 use crate::job::Job;
+use crate::limits::{self, Limits};
 use crate::metrics::label;
 
 /// After a wake-up that found nothing: the log tells of a commit before the rows can be seen.
@@ -158,10 +159,42 @@ impl Claimer {
         let pick = Pick { flavor: self.shared.queue.flavor(), wanted, token: self.shared.lease.token() };
         self.shared.metrics.claims.inc();
         // A session that failed is dropped with its transaction.
-        let picked = queue.pick(&mut conn, false, pick).await?;
-        let found = picked.jobs.len();
-        self.start(&mut conn, picked).await?;
+        let limits = self.shared.limits();
+        let found = if limits.is_empty() {
+            let picked = queue.pick(&mut conn, false, pick).await?;
+            let found = picked.jobs.len();
+            self.start(&mut conn, picked).await?;
+            found
+        } else {
+            self.claim_within(&mut conn, &limits, index, pick).await?
+        };
         self.conn = Some(conn);
+        Ok(found)
+    }
+
+    /// A claim of a queue that has limits, or whose keys have. Returns how many jobs were found, also where their keys
+    /// had no room for them: there may be others behind.
+    async fn claim_within(&mut self, conn: &mut Conn, limits: &Limits, index: usize, pick: Pick) -> Result<usize> {
+        let Some((queue, Weight { name, .. })) = self.queues.get_mut(index) else { return Ok(0) };
+        let name = name.clone();
+        let mut wanted = pick.wanted;
+        if limits.of_queue(&name) {
+            claim::begin(conn).await?;
+            wanted = limits::allowance(conn, &name, wanted).await?;
+            if wanted == 0 {
+                claim::confirm(conn, &[], pick.token).await?;
+                return Ok(0);
+            }
+        }
+        let mut picked = queue.pick(conn, limits.of_queue(&name), Pick { wanted, ..pick }).await?;
+        let found = picked.jobs.len();
+        if limits.of_keys(&name) {
+            picked.jobs = limits::admit(conn, limits, &name, picked.jobs).await?;
+        }
+        if limits.of_queue(&name) {
+            limits::charge(conn, &name, picked.jobs.len()).await?;
+        }
+        self.start(conn, picked).await?;
         Ok(found)
     }
 

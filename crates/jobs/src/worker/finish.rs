@@ -15,6 +15,7 @@ use super::shared::Shared;
 use crate::complete::{self, Failed};
 use crate::handler::Failure;
 use crate::job::Job;
+use crate::limits::{self, Released};
 use crate::metrics::label;
 use crate::trace::mix;
 
@@ -100,6 +101,7 @@ async fn run(
 ) {
     let mut conn = None;
     let mut batch = Vec::new();
+    let mut released = Released::default();
     loop {
         batch.clear();
         let received = {
@@ -116,18 +118,18 @@ async fn run(
         if received == 0 {
             return;
         }
-        write(&shared, &mut conn, &batch).await;
+        write(&shared, &mut conn, &batch, &mut released).await;
         shared.ended(batch.len());
     }
 }
 
 /// Writes a batch, as often as it takes while the lease holds: every statement is fenced, so writing twice is harmless.
-async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
+async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished], released: &mut Released) {
     for attempt in 0u32.. {
         let outcome = match conn.take() {
-            Some(kept) => attempt_write(shared, kept, batch).await,
+            Some(kept) => attempt_write(shared, kept, batch, released).await,
             None => match shared.queue.session().await {
-                Ok(opened) => attempt_write(shared, opened, batch).await,
+                Ok(opened) => attempt_write(shared, opened, batch, released).await,
                 Err(error) => Err(error),
             },
         };
@@ -160,19 +162,25 @@ async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
     }
 }
 
-async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished]) -> Result<Conn> {
+async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished], released: &mut Released) -> Result<Conn> {
     completions(shared, &mut conn, batch).await?;
     others(shared, &mut conn, batch).await?;
     let done = |finished: &&Finished| matches!(finished.end, End::Done | End::CompletedItself | End::Cancelled);
     let batches: BTreeSet<u64> = batch.iter().filter_map(|finished| finished.batch_id).collect();
     if !batches.is_empty() || shared.dependencies.load(Ordering::Relaxed) {
         let ids: Vec<u64> = batch.iter().filter(done).map(|finished| finished.id).collect();
-        crate::settle::settle(&mut conn, &ids, &batches.into_iter().collect::<Vec<_>>()).await?;
+        let settled = crate::settle::settle(&mut conn, &ids, &batches.into_iter().collect::<Vec<_>>()).await?;
+        if settled.released + settled.batches > 0 {
+            shared.bell.notify_one();
+        }
     }
-    let keys: BTreeSet<(&str, &str)> =
-        batch.iter().filter_map(|finished| Some((finished.queue.as_str(), finished.limit_key.as_deref()?))).collect();
-    if !keys.is_empty() && crate::limits::release(&mut conn, keys.into_iter()).await? > 0 {
-        shared.bell.notify_one();
+    let keys: BTreeSet<&str> = batch.iter().filter_map(|finished| finished.limit_key.as_deref()).collect();
+    let limits = shared.limits();
+    if !keys.is_empty() && !limits.is_empty() {
+        let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+        if limits::release(&mut conn, &limits, Some(&keys), released).await? > 0 {
+            shared.bell.notify_one();
+        }
     }
     Ok(conn)
 }

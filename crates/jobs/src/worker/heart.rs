@@ -17,14 +17,18 @@ use crate::claim::quoted;
 /// Between two probes.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// Probes between two looks at the limits.
+const LIMITS_EVERY: u32 = 5;
+
 /// Beats and probes until the end.
 pub(super) async fn run(shared: Arc<Shared>, conn: Conn) {
     let mut conn = Some(conn);
     let beat = (shared.lease.length() / 4).min(Duration::from_secs(15));
     let mut since = Duration::ZERO;
+    let mut steps = 0u32;
     while shared.phase() != Phase::Ended {
         let step = PROBE.min(beat);
-        if let Err(error) = step_once(&shared, &mut conn, since >= beat).await {
+        if let Err(error) = step_once(&shared, &mut conn, since >= beat, steps % LIMITS_EVERY == 0).await {
             tracing::warn!(code = error.code(), detail = error.detail_text(), "no heartbeat: {error}");
             conn = None;
         } else if since >= beat {
@@ -35,6 +39,7 @@ pub(super) async fn run(shared: Arc<Shared>, conn: Conn) {
             lose(&shared);
         }
         since += step;
+        steps += 1;
         tokio::select! {
             () = pause(step) => {}
             () = shared.reached(Phase::Ended) => {}
@@ -42,7 +47,19 @@ pub(super) async fn run(shared: Arc<Shared>, conn: Conn) {
     }
 }
 
-async fn step_once(shared: &Shared, conn: &mut Option<Conn>, beat: bool) -> Result<()> {
+/// What must be known before the first claim: pauses and limits.
+pub(super) async fn first(shared: &Shared, conn: &mut Conn) -> Result<()> {
+    load_limits(shared, conn).await?;
+    probe(shared, conn).await
+}
+
+async fn load_limits(shared: &Shared, conn: &mut Conn) -> Result<()> {
+    let limits = Arc::new(crate::limits::load(conn).await?);
+    *shared.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
+    Ok(())
+}
+
+async fn step_once(shared: &Shared, conn: &mut Option<Conn>, beat: bool, limits: bool) -> Result<()> {
     let work = async {
         let mut open = match conn.take() {
             Some(open) => open,
@@ -53,6 +70,9 @@ async fn step_once(shared: &Shared, conn: &mut Option<Conn>, beat: bool) -> Resu
             shared.lease.renew_registration(&mut open).await?;
         }
         probe(shared, &mut open).await?;
+        if limits {
+            load_limits(shared, &mut open).await?;
+        }
         *conn = Some(open);
         Ok(())
     };
@@ -131,12 +151,4 @@ fn probe_sql(shared: &Shared) -> String {
 #[expect(clippy::disallowed_methods, reason = "the worker is where timers live")]
 async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
-}
-
-pub(super) async fn listen(shared: Arc<Shared>) {
-    shared.reached(Phase::Ended).await;
-}
-
-pub(super) async fn maintain(shared: Arc<Shared>) {
-    shared.reached(Phase::Ended).await;
 }

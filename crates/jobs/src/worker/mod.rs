@@ -14,7 +14,9 @@ mod claims;
 mod execute;
 mod finish;
 mod heart;
+mod listen;
 mod shared;
+mod upkeep;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -61,6 +63,8 @@ pub struct WorkerConfig {
     pub prefetch: usize,
     /// Whether the server's log wakes the worker; otherwise it looks once a second.
     pub wake: bool,
+    /// Days for which finished jobs and failed tries are kept.
+    pub keep_days: u32,
     /// What `job_workers` shows.
     pub name: String,
 }
@@ -76,6 +80,7 @@ impl Default for WorkerConfig {
             completers: 1,
             prefetch: 2_000,
             wake: true,
+            keep_days: 7,
             name: format!("{}/{}", host_name(), std::process::id()),
         }
     }
@@ -119,14 +124,15 @@ impl Worker {
         let (finished, ends) = mpsc::unbounded_channel();
         let (claimed, buffer) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(self.queue, self.handlers, self.config, lease, self.metrics, finished));
+        heart::first(&shared, &mut conn).await?;
         let mut tasks = JoinSet::new();
         for _ in 0..shared.config.claimers.max(1) {
             tasks.spawn(claims::run(Arc::clone(&shared), claimed.clone()));
         }
         drop(claimed);
         tasks.spawn(heart::run(Arc::clone(&shared), conn));
-        tasks.spawn(heart::listen(Arc::clone(&shared)));
-        tasks.spawn(heart::maintain(Arc::clone(&shared)));
+        tasks.spawn(listen::run(Arc::clone(&shared)));
+        tasks.spawn(upkeep::run(Arc::clone(&shared)));
         let dispatch = tokio::spawn(execute::dispatch(Arc::clone(&shared), buffer));
         let finish = finish::start(&shared, ends);
         shutdown.await;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -11,6 +11,7 @@ use super::finish::Finished;
 use crate::context::{Inner, Stop};
 use crate::handler::Handlers;
 use crate::lease::Lease;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 
@@ -48,6 +49,7 @@ pub(super) struct Shared {
     pub(super) paused: Mutex<HashSet<String>>,
     /// Whether some job depends on another one.
     pub(super) dependencies: AtomicBool,
+    pub(super) limits: RwLock<Arc<Limits>>,
     running: Mutex<HashMap<u64, Arc<Inner>>>,
     phase: watch::Sender<Phase>,
 }
@@ -77,6 +79,7 @@ impl Shared {
             busy: AtomicBool::new(false),
             paused: Mutex::new(HashSet::new()),
             dependencies: AtomicBool::new(false),
+            limits: RwLock::default(),
             running: Mutex::new(HashMap::new()),
             phase: watch::Sender::new(Phase::Working),
         }
@@ -128,6 +131,10 @@ impl Shared {
             }
             notified.await;
         }
+    }
+
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn is_paused(&self, queue: &str) -> bool {

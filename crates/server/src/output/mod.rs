@@ -21,7 +21,7 @@ use crate::output::fold::Fold;
 use crate::output::write::RowWriter;
 use crate::runner::Config;
 
-pub(crate) use table::print_listing;
+pub use table::print_listing;
 
 /// What rows are printed as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -81,7 +81,10 @@ impl Table {
 }
 
 /// Prints a small table; without names just its cells.
-pub(crate) fn print_listing(names: &[&str], rows: &[Vec<String>]) -> Result<()> {
+///
+/// # Errors
+/// `output.closed`: whoever reads has left; `output.write`.
+pub fn print_listing(names: &[&str], rows: &[Vec<String>]) -> Result<()> {
     let mut out = Vec::new();
     if names.is_empty() {
         for cell in rows.iter().flatten() {

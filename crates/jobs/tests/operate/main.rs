@@ -1,0 +1,55 @@
+//! Reading and steering a queue on real servers. One server for each product; every scenario has a database of its own.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod db;
+mod enqueue;
+mod plans;
+mod reading;
+mod steering;
+
+use headwater_testkit::servers::{Flavor, Server};
+
+use crate::db::Db;
+
+async fn scenarios(server: &Server, flavor: Flavor) {
+    macro_rules! run {
+        ($($module:ident :: $scenario:ident),* $(,)?) => {$(
+            println!("scenario {} on {flavor:?}", stringify!($scenario));
+            $module::$scenario(&Db::new(server, flavor, stringify!($scenario)).await).await;
+        )*};
+    }
+    run![
+        reading::lists_in_both_orders,
+        reading::a_deep_queue_is_cut_and_counted_to_a_bound,
+        reading::shows_all_that_belongs_to_a_job,
+        reading::counts_queues_and_warns,
+        reading::facts_hidden_from_an_account_are_unknown,
+        reading::tells_what_happens,
+        reading::says_what_is_missing,
+        steering::brings_back_and_forward,
+        steering::brings_back_all_dead_of_a_kind,
+        steering::cancels_what_waits_and_tells_what_runs,
+        steering::cancels_dependents_where_asked,
+        steering::never_waits_for_rows_of_others,
+        steering::pauses_and_resumes,
+        enqueue::takes_lines,
+        enqueue::names_the_line,
+        plans::every_statement_walks_an_index,
+    ];
+}
+
+fn on(flavor: Flavor, test: &str) {
+    let Some(server) = Server::for_test(test, flavor).expect("a server or a reason") else { return };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(scenarios(&server, flavor));
+}
+
+#[test]
+fn on_mysql() {
+    on(Flavor::MySql, "operate on MySQL");
+}
+
+#[test]
+fn on_mariadb() {
+    on(Flavor::MariaDb, "operate on MariaDB");
+}
