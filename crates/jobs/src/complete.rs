@@ -21,6 +21,9 @@ pub(crate) struct Failed {
     pub(crate) max_retries: Option<u32>,
 }
 
+/// Ranges of one condition; more are not worth their text.
+const RANGES: usize = 32;
+
 /// Longest error text that is kept, in characters.
 const MESSAGE_LENGTH: usize = 4_000;
 
@@ -125,19 +128,27 @@ pub(crate) async fn complete(conn: &mut impl Queryable, ids: &[u64], token: u64,
     remove(conn, &held).await
 }
 
-/// `id IN (…)`, or a range where the numbers follow each other, which the server reads much faster.
+/// A condition on `id`: numbers that follow each other as ranges, which the server reads much faster than lists.
 pub(crate) fn id_list(ids: &[u64]) -> String {
     let mut sorted = ids.to_vec();
     sorted.sort_unstable();
-    match (sorted.first(), sorted.last()) {
-        (Some(first), Some(last)) if sorted.len() > 2 && last - first + 1 == sorted.len() as u64 => {
-            format!("id BETWEEN {first} AND {last}")
+    sorted.dedup();
+    let (mut ranges, mut single) = (Vec::new(), Vec::new());
+    for run in sorted.chunk_by(|left, right| left + 1 == *right) {
+        match run {
+            [first, .., last] if run.len() > 2 && ranges.len() < RANGES => {
+                ranges.push(format!("id BETWEEN {first} AND {last}"));
+            }
+            _ => single.extend(run.iter().map(u64::to_string)),
         }
-        (Some(_), _) => {
-            let list: Vec<String> = sorted.iter().map(u64::to_string).collect();
-            format!("id IN ({})", list.join(","))
-        }
-        _ => "FALSE".to_owned(),
+    }
+    if !single.is_empty() {
+        ranges.push(format!("id IN ({})", single.join(",")));
+    }
+    match ranges.len() {
+        0 => "FALSE".to_owned(),
+        1 => ranges.concat(),
+        _ => format!("({})", ranges.join(" OR ")),
     }
 }
 
@@ -149,6 +160,7 @@ mod tests {
     fn numbers_in_a_row_become_a_range() {
         assert_eq!(id_list(&[5, 3, 4]), "id BETWEEN 3 AND 5");
         assert_eq!(id_list(&[5, 3, 7]), "id IN (3,5,7)");
+        assert_eq!(id_list(&[9, 5, 3, 4, 7]), "(id BETWEEN 3 AND 5 OR id IN (7,9))");
         assert_eq!(id_list(&[1, 2]), "id IN (1,2)");
         assert_eq!(id_list(&[]), "FALSE");
     }

@@ -88,11 +88,13 @@ impl Claimer {
             let held = shared.held.load(Ordering::Acquire);
             let buffered = shared.buffered.load(Ordering::Acquire);
             let ahead = self.look_ahead(buffered);
-            let room = (executors + ahead).saturating_sub(held);
-            // With jobs to spare a claim waits until it is worth a commit.
-            let worth = if buffered > 0 { ((executors + ahead) / 4).max(1) } else { 1 };
-            if room >= worth || shared.phase() != Phase::Working {
-                return room.min(BATCH);
+            // While one batch is being ended the next one is claimed.
+            let room = (executors + 2 * ahead).saturating_sub(held);
+            // Far ahead of the executors a claim waits until it is worth a commit.
+            let batch = (executors + ahead).min(BATCH);
+            let worth = if ahead > 0 { batch / 2 } else { 1 };
+            if room >= worth.max(1) || shared.phase() != Phase::Working {
+                return room.min(batch);
             }
             tokio::select! {
                 () = notified => {}

@@ -28,12 +28,13 @@ pub(super) async fn dispatch(shared: Arc<Shared>, mut buffer: mpsc::UnboundedRec
     let executors = Arc::new(Semaphore::new(shared.config.executors));
     while let Some(jobs) = buffer.recv().await {
         let arrived = now();
+        let mut late = false;
         for job in jobs {
             // The semaphore is never closed.
             let Ok(permit) = Arc::clone(&executors).acquire_owned().await else { return };
             shared.buffered.fetch_sub(1, Ordering::AcqRel);
             let waited = arrived.elapsed();
-            if waited > PATIENCE {
+            if waited > PATIENCE && !std::mem::replace(&mut late, true) {
                 let ahead = shared.ahead.load(Ordering::Relaxed);
                 shared.ahead.store(ahead / 2, Ordering::Relaxed);
             }

@@ -15,9 +15,12 @@ use super::shared::Shared;
 use crate::complete::{self, Failed};
 use crate::handler::Failure;
 use crate::job::Job;
-use crate::limits::{self, Released};
+use crate::limits;
 use crate::metrics::label;
 use crate::trace::mix;
+
+/// Longest wait for more ends of short jobs.
+const GATHER: Duration = Duration::from_millis(5);
 
 /// Most ends of one batch.
 const BATCH: usize = 1_000;
@@ -101,35 +104,54 @@ async fn run(
 ) {
     let mut conn = None;
     let mut batch = Vec::new();
-    let mut released = Released::default();
     loop {
         batch.clear();
         let received = {
             let mut ends = ends.lock().await;
-            tokio::select! {
+            let received = tokio::select! {
                 biased;
                 received = ends.recv_many(&mut batch, BATCH) => received,
                 () = close.notified() => {
                     close.notify_one();
                     0
                 }
-            }
+            };
+            gather(&shared, &mut ends, &mut batch).await;
+            received
         };
         if received == 0 {
             return;
         }
-        write(&shared, &mut conn, &batch, &mut released).await;
+        write(&shared, &mut conn, &batch).await;
         shared.ended(batch.len());
     }
 }
 
+/// While jobs are short, and many come in a moment, it is worth a moment to write more ends with one commit.
+async fn gather(shared: &Shared, ends: &mut mpsc::UnboundedReceiver<Finished>, batch: &mut Vec<Finished>) {
+    let worth = shared.ahead.load(Ordering::Relaxed).min(BATCH) / 2;
+    if batch.is_empty() || batch.len() >= worth {
+        return;
+    }
+    let more = async {
+        while batch.len() < worth {
+            let room = BATCH - batch.len();
+            if ends.recv_many(batch, room).await == 0 {
+                return;
+            }
+        }
+    };
+    // What came until then is in the batch.
+    let _ = tokio::time::timeout(GATHER, more).await;
+}
+
 /// Writes a batch, as often as it takes while the lease holds: every statement is fenced, so writing twice is harmless.
-async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished], released: &mut Released) {
+async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
     for attempt in 0u32.. {
         let outcome = match conn.take() {
-            Some(kept) => attempt_write(shared, kept, batch, released).await,
+            Some(kept) => attempt_write(shared, kept, batch).await,
             None => match shared.queue.session().await {
-                Ok(opened) => attempt_write(shared, opened, batch, released).await,
+                Ok(opened) => attempt_write(shared, opened, batch).await,
                 Err(error) => Err(error),
             },
         };
@@ -162,7 +184,7 @@ async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished], rel
     }
 }
 
-async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished], released: &mut Released) -> Result<Conn> {
+async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished]) -> Result<Conn> {
     completions(shared, &mut conn, batch).await?;
     others(shared, &mut conn, batch).await?;
     let done = |finished: &&Finished| matches!(finished.end, End::Done | End::CompletedItself | End::Cancelled);
@@ -174,13 +196,10 @@ async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished], rele
             shared.bell.notify_one();
         }
     }
-    let keys: BTreeSet<&str> = batch.iter().filter_map(|finished| finished.limit_key.as_deref()).collect();
-    let limits = shared.limits();
-    if !keys.is_empty() && !limits.is_empty() {
-        let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
-        if limits::release(&mut conn, &limits, Some(&keys), released).await? > 0 {
-            shared.bell.notify_one();
-        }
+    let keys: BTreeSet<(&str, &str)> =
+        batch.iter().filter_map(|finished| Some((finished.queue.as_str(), finished.limit_key.as_deref()?))).collect();
+    if !keys.is_empty() && limits::release(&mut conn, keys.into_iter()).await? > 0 {
+        shared.bell.notify_one();
     }
     Ok(conn)
 }
