@@ -20,7 +20,7 @@ use crate::job::Job;
 
 mod park;
 
-pub(crate) use park::{PARKED, Released, release};
+pub(crate) use park::{PARKED, Released, release, release_all};
 
 /// What a queue or a key may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -7,7 +7,7 @@ use headwater_mysql::client::query_error;
 use headwater_mysql::driver::prelude::Queryable;
 use headwater_mysql::driver::{Conn, TxOpts, Value, params};
 
-use super::{Limits, Room, look, trim};
+use super::{Limits, Room, load, look, trim};
 use crate::complete::id_list;
 
 /// Whether a job is parked, as an expression.
@@ -20,24 +20,30 @@ pub(crate) struct Released {
     by_key: HashMap<(String, String), Vec<u64>>,
 }
 
-/// Brings parked jobs back as far as their keys have room: of these keys, which costs one statement where nothing is
-/// parked, or of all. Returns how many.
-pub(crate) async fn release(
-    conn: &mut Conn,
-    limits: &Limits,
-    keys: Option<&[String]>,
-    before: &mut Released,
-) -> Result<u64> {
-    const KEYS: &str = "SELECT DISTINCT parked_key FROM jobs FORCE INDEX (parked) WHERE parked_key";
-    let parked: std::result::Result<Vec<String>, _> = match keys {
-        None => conn.query(format!("{KEYS} >= '' LIMIT 1000")).await,
-        Some([]) => return Ok(0),
-        Some(keys) => {
-            let marks = vec!["?"; keys.len()].join(", ");
-            conn.exec(format!("{KEYS} IN ({marks})"), keys.iter().map(Value::from).collect::<Vec<Value>>()).await
-        }
-    };
-    let parked = parked.map_err(|error| query_error("look for parked keys", error))?;
+/// Brings parked jobs of these keys (queue, key) back as far as there is room; for jobs that have just finished. One
+/// statement where nothing is parked. Returns how many.
+pub(crate) async fn release<'a>(conn: &mut Conn, keys: impl Iterator<Item = (&'a str, &'a str)>) -> Result<u64> {
+    let names: Vec<Value> = keys.map(|(_, key)| Value::from(key)).collect();
+    if names.is_empty() {
+        return Ok(0);
+    }
+    let marks = vec!["?"; names.len()].join(", ");
+    let sql = format!("SELECT DISTINCT parked_key FROM jobs FORCE INDEX (parked) WHERE parked_key IN ({marks})");
+    let parked: Vec<String> =
+        conn.exec(sql, names).await.map_err(|error| query_error("look for parked keys", error))?;
+    if parked.is_empty() {
+        return Ok(0);
+    }
+    let limits = load(conn).await?;
+    release_keys(conn, &limits, parked, &mut Released::default()).await
+}
+
+/// Brings parked jobs of all keys back as far as there is room; the rounds of the maintainer. Returns how many.
+pub(crate) async fn release_all(conn: &mut Conn, limits: &Limits, before: &mut Released) -> Result<u64> {
+    let parked: Vec<String> = conn
+        .query("SELECT DISTINCT parked_key FROM jobs FORCE INDEX (parked) WHERE parked_key >= '' LIMIT 1000")
+        .await
+        .map_err(|error| query_error("look for parked keys", error))?;
     release_keys(conn, limits, parked, before).await
 }
 

@@ -62,27 +62,22 @@ async fn slots_of_keys(db: &Db) {
     assert_eq!(claim(&mut conn, &limits, 100, 1).await, [1, 4, 5, 6, 8, 9]);
     let parked = "SELECT id FROM jobs WHERE status = 'PARKED' ORDER BY id";
     assert_eq!(rows::<u64>(&mut conn, parked).await, [2, 3, 7]);
-    assert_eq!(release(&mut conn, &limits, None, &mut Released::default()).await.unwrap(), 0, "no slot is free");
+    assert_eq!(release_all(&mut conn, &limits, &mut Released::default()).await.unwrap(), 0, "no slot is free");
     // One is done: the next one of its key comes, and only one.
     run(&mut conn, &["DELETE FROM jobs WHERE id = 1", "UPDATE jobs SET priority = -1 WHERE id = 3"]).await;
-    assert_eq!(
-        release(&mut conn, &limits, Some(&["a".to_owned(), "none".to_owned()]), &mut Released::default())
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(release(&mut conn, [("default", "a"), ("default", "none")].into_iter()).await.unwrap(), 1);
     assert_eq!(rows::<u64>(&mut conn, parked).await, [2, 7], "the better priority");
     // It waits for a worker: more rounds do not release more.
     let mut before = Released::default();
     run(&mut conn, &["UPDATE jobs SET status = 'PARKED' WHERE id = 3"]).await;
     for released in [1, 0, 0] {
-        assert_eq!(release(&mut conn, &limits, None, &mut before).await.unwrap(), released);
+        assert_eq!(release_all(&mut conn, &limits, &mut before).await.unwrap(), released);
     }
     assert_eq!(claim(&mut conn, &limits, 100, 2).await, [3]);
     // Without a limit nothing is held.
     run(&mut conn, &["DELETE FROM job_limits"]).await;
     let limits = load(&mut conn).await.unwrap();
-    assert_eq!(release(&mut conn, &limits, None, &mut before).await.unwrap(), 2);
+    assert_eq!(release_all(&mut conn, &limits, &mut before).await.unwrap(), 2);
 }
 
 async fn rates(db: &Db) {
@@ -96,12 +91,12 @@ async fn rates(db: &Db) {
     assert_eq!(claim(&mut conn, &limits, 4, 1).await, [1, 2, 4]);
     assert_eq!(claim(&mut conn, &limits, 100, 2).await, [5, 6]);
     assert_eq!(claim(&mut conn, &limits, 100, 3).await, [0; 0], "the bucket is empty");
-    assert_eq!(release(&mut conn, &limits, None, &mut Released::default()).await.unwrap(), 0);
+    assert_eq!(release_all(&mut conn, &limits, &mut Released::default()).await.unwrap(), 0);
     assert_eq!(forget(&mut conn, &limits).await.unwrap(), 0, "both keys have to be remembered");
     // A quarter of an hour later.
     run(&mut conn, &["UPDATE job_limits SET refilled_at = refilled_at - INTERVAL 1500 SECOND"]).await;
     assert_eq!(forget(&mut conn, &limits).await.unwrap(), 1, "b has its two starts again");
-    assert_eq!(release(&mut conn, &limits, None, &mut Released::default()).await.unwrap(), 1);
+    assert_eq!(release_all(&mut conn, &limits, &mut Released::default()).await.unwrap(), 1);
     assert_eq!(claim(&mut conn, &limits, 100, 4).await, [3], "one start has grown");
     // A rest fills the bucket up to the burst.
     run(&mut conn, &["UPDATE job_limits SET refilled_at = refilled_at - INTERVAL 1 DAY"]).await;
@@ -139,7 +134,7 @@ async fn claimers_at_once(db: &Db) {
                 ran += ids.len();
                 if !ids.is_empty() {
                     run(&mut conn, &[&format!("DELETE FROM jobs WHERE {}", id_list(&ids))]).await;
-                    release(&mut conn, &limits, Some(&keys), &mut Released::default()).await.unwrap();
+                    release(&mut conn, keys.iter().map(|key| ("default", key.as_str()))).await.unwrap();
                 }
             }
             ran

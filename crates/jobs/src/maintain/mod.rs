@@ -239,7 +239,7 @@ impl Maintainer {
 
     async fn unpark(&mut self, conn: &mut Conn) -> Result<u64> {
         let limits = limits::load(conn).await?;
-        limits::release(conn, &limits, None, &mut self.released).await
+        limits::release_all(conn, &limits, &mut self.released).await
     }
 
     /// What hardly ever is there: running jobs of nobody, jobs that wait for nothing, buckets that are full again.
