@@ -14,11 +14,16 @@ pub(crate) struct Db {
 }
 
 impl Db {
+    /// Where it is, for its account root.
+    pub(crate) fn url(&self) -> String {
+        format!("mysql://root@127.0.0.1:{}", self.server.port())
+    }
+
     /// An empty queue.
     pub(crate) async fn queue(&self, name: &str) -> Queue {
-        let url = format!("mysql://root@127.0.0.1:{}", self.server.port());
+        let url = self.url();
         let mut root = open(&Access::from_url(&url).unwrap()).await.unwrap();
-        root.query_drop(format!("CREATE DATABASE {name}")).await.unwrap();
+        root.query_drop(format!("CREATE DATABASE {}", headwater_mysql::ident(name))).await.unwrap();
         let queue = Queue::connect(Access::from_url(&format!("{url}/{name}")).unwrap()).await.unwrap();
         let mut conn = queue.session().await.unwrap();
         schema::create(&mut conn).await.unwrap();
@@ -58,4 +63,15 @@ pub(crate) async fn one<T: headwater_mysql::driver::prelude::FromValue + Send + 
     sql: &str,
 ) -> T {
     conn.query_first(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}")).expect("a row")
+}
+
+/// What the server says about how it runs a statement.
+pub(crate) async fn plan(conn: &mut Conn, sql: &str) -> String {
+    let mysql = headwater_mysql::client::flavor(conn).await.unwrap() == headwater_mysql::client::Flavor::MySql;
+    let how = if mysql { "EXPLAIN FORMAT=TRADITIONAL" } else { "EXPLAIN" };
+    let rows = rows::<headwater_mysql::driver::Row>(conn, &format!("{how} {sql}")).await;
+    let text = |row: headwater_mysql::driver::Row| {
+        row.unwrap().iter().map(|value| value.as_sql(true)).collect::<Vec<_>>().join(" ")
+    };
+    rows.into_iter().map(text).collect::<Vec<_>>().join("\n")
 }

@@ -121,6 +121,7 @@ async fn claimers_at_once(db: &Db) {
         let (queue, limits) = (queue.clone(), limits.clone());
         async move {
             let mut conn = queue.session().await.unwrap();
+            let keys: Vec<String> = (1..6).map(|n| format!("k{n}")).collect();
             let mut ran = 0;
             for _ in 0..8 {
                 let ids = claim(&mut conn, &limits, 9, token).await;
@@ -133,7 +134,7 @@ async fn claimers_at_once(db: &Db) {
                 ran += ids.len();
                 if !ids.is_empty() {
                     run(&mut conn, &[&format!("DELETE FROM jobs WHERE {}", id_list(&ids))]).await;
-                    release(&mut conn, ["k1", "k2", "k3", "k4", "k5"].map(|key| ("default", key)).into_iter()).await.unwrap();
+                    release(&mut conn, keys.iter().map(|key| ("default", key.as_str()))).await.unwrap();
                 }
             }
             ran

@@ -33,6 +33,9 @@ const ROUND: Duration = Duration::from_secs(1);
 /// No round comes sooner: what is due within it is promoted together.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Until the next round when something stayed due.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Until the lock is asked for again.
 const ASK: Duration = Duration::from_secs(5);
 
@@ -149,9 +152,14 @@ impl Maintainer {
         }
         let mut tick = Tick { leads: true, wait: ROUND, ..Tick::default() };
         let sound = self.work(&mut conn, &questions, &mut tick).await;
-        let due = if tick.promoted > 0 { promote::next(&mut conn).await? } else { questions.due };
-        for next in [due, questions.cron].into_iter().flatten() {
-            tick.wait = tick.wait.min(Duration::from_micros(u64::try_from(next).unwrap_or(0))).max(PAUSE);
+        let mut next = [questions.due, questions.cron];
+        if next.iter().flatten().any(|micros| *micros <= 0) {
+            next = coming(&mut conn).await?;
+        }
+        for micros in next.into_iter().flatten() {
+            // What is still due is somebody else's just now, or more than one round does.
+            let wait = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+            tick.wait = tick.wait.min(if wait.is_zero() { AGAIN } else { wait.max(PAUSE) });
         }
         if sound {
             self.session = Some(conn);
@@ -259,6 +267,16 @@ async fn after<T>(conn: &mut Conn, tick: &mut Tick, result: Result<T>, note: imp
     tick.failures += 1;
     tracing::warn!(code = error.code(), detail = error.detail_text(), "maintenance of the queue failed: {error}");
     conn.query_drop("ROLLBACK").await.is_ok()
+}
+
+/// Microseconds until the next job and the next schedule are due.
+async fn coming(conn: &mut Conn) -> Result<[Option<i64>; 2]> {
+    let row: Option<(Option<i64>, Option<i64>)> = conn
+        .query_first(format!("SELECT {}, {}", promote::NEXT, schedule::NEXT))
+        .await
+        .map_err(|error| query_error("say what is due next", error))?;
+    let (job, cron) = row.unwrap_or_default();
+    Ok([job, cron])
 }
 
 /// All questions of a round in one statement, each answered by a probe of an index.

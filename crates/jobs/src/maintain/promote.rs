@@ -8,8 +8,9 @@ use headwater_mysql::driver::prelude::Queryable;
 /// Jobs of one statement.
 const CHUNK: u64 = 1_000;
 
-/// A row that somebody else has locked is left for the next time; no other row than those of the chunk is locked.
-const PROMOTE: &str = "UPDATE jobs j JOIN (SELECT id FROM jobs FORCE INDEX (due) WHERE later = 1 AND run_at <= NOW(6) \
+/// A row that somebody else has locked is left for the next time. No other row than those of the chunk is locked, but for
+/// the first one that is not due yet, on MariaDB, until the statement ends.
+pub(super) const PROMOTE: &str = "UPDATE jobs j JOIN (SELECT id FROM jobs FORCE INDEX (due) WHERE later = 1 AND run_at <= NOW(6) \
                        ORDER BY run_at LIMIT 1000 FOR UPDATE SKIP LOCKED) d ON d.id = j.id SET j.ready_from = j.run_at";
 
 /// Makes every due job ready, in transactions of up to a thousand. Returns how many.
@@ -26,15 +27,7 @@ pub(super) async fn promote(conn: &mut Conn) -> Result<u64> {
     }
 }
 
-/// Microseconds until the next job is due, negative for one that is already; `None` without such a job.
-pub(super) async fn next(conn: &mut Conn) -> Result<Option<i64>> {
-    let next: Option<Option<i64>> = conn
-        .query_first(format!("SELECT {NEXT}"))
-        .await
-        .map_err(|error| query_error("look for the next job", error))?;
-    Ok(next.flatten())
-}
-
-/// The same as an expression: one entry of the index is read.
+/// Microseconds until the next job is due, negative for one that is already, NULL without such a job; an expression for
+/// which one entry of the index is read.
 pub(super) const NEXT: &str =
     "(SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), MIN(run_at)) FROM jobs FORCE INDEX (due) WHERE later = 1)";

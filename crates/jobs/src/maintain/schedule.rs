@@ -16,7 +16,7 @@ use headwater_mysql::driver::{Conn, Row, Transaction, TxOpts, Value, params};
 
 use super::cron::{due_times, parse};
 
-/// Times that one tick fires for one schedule.
+/// Times of one schedule that are fired at once.
 pub(super) const MOST: usize = 1_000;
 
 /// Schedules of one tick.
@@ -123,13 +123,22 @@ pub async fn upsert(conn: &mut Conn, schedules: &[Schedule]) -> Result<()> {
 pub(super) const NEXT: &str = "(SELECT TIMESTAMPDIFF(MICROSECOND, NOW(6), COALESCE(next_at, NOW(6))) FROM job_schedules \
                                FORCE INDEX (next) WHERE enabled = 1 ORDER BY next_at LIMIT 1)";
 
-/// Fires every schedule that is due. Returns how many jobs were enqueued.
+/// The schedule that has been due longest, and is nobody else's.
+pub(super) const DUE: &str = "SELECT name, cron, time_zone, CAST(catch_up AS CHAR) AS catch_up, queue, job_type, \
+             CAST(payload AS CHAR) AS payload, priority, CAST(CEIL(UNIX_TIMESTAMP(next_at)) AS SIGNED) AS next_unix, \
+             CAST(FLOOR(UNIX_TIMESTAMP(NOW(6))) AS SIGNED) AS now_unix FROM job_schedules FORCE INDEX (next) \
+             WHERE enabled = 1 AND (next_at IS NULL OR next_at <= NOW(6)) ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED";
+
+/// Fires the schedules that are due, until about a thousand jobs are enqueued. Returns how many were.
 pub(super) async fn fire(conn: &mut Conn) -> Result<u64> {
     let mut fired = 0;
     for _ in 0..ROUNDS {
         match fire_one(conn).await? {
             Some(jobs) => fired += jobs,
             None => break,
+        }
+        if fired >= MOST as u64 {
+            break;
         }
     }
     Ok(fired)
@@ -178,15 +187,7 @@ impl Due {
 async fn fire_one(conn: &mut Conn) -> Result<Option<u64>> {
     let failed = |error| query_error("fire a schedule", error);
     let mut transaction = conn.start_transaction(TxOpts::default()).await.map_err(failed)?;
-    let row: Option<Row> = transaction
-        .query_first(
-            "SELECT name, cron, time_zone, CAST(catch_up AS CHAR) AS catch_up, queue, job_type, \
-             CAST(payload AS CHAR) AS payload, priority, CAST(CEIL(UNIX_TIMESTAMP(next_at)) AS SIGNED) AS next_unix, \
-             CAST(FLOOR(UNIX_TIMESTAMP(NOW(6))) AS SIGNED) AS now_unix FROM job_schedules FORCE INDEX (next) \
-             WHERE enabled = 1 AND (next_at IS NULL OR next_at <= NOW(6)) ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED",
-        )
-        .await
-        .map_err(failed)?;
+    let row: Option<Row> = transaction.query_first(DUE).await.map_err(failed)?;
     let Some(due) = row.and_then(Due::of) else {
         transaction.rollback().await.map_err(failed)?;
         return Ok(None);

@@ -1,7 +1,7 @@
 use crate::handler::Settings;
 use crate::job::Job;
 use crate::retry::{Backoff, RetryPolicy};
-use crate::testing::{Db, on_both, one, rows, run};
+use crate::testing::{Db, on_both, one, plan, rows, run};
 use crate::{Context, Handler};
 
 use super::*;
@@ -49,23 +49,63 @@ async fn due_jobs(db: &Db) {
     let mut other = queue.session().await.unwrap();
     run(&mut other, &["START TRANSACTION", "SELECT id FROM jobs WHERE id = 7 FOR UPDATE"]).await;
     assert_eq!(promote::promote(&mut conn).await.unwrap(), 3_124);
-    assert!(promote::next(&mut conn).await.unwrap().expect("the seventh") <= 0);
+    assert!(coming(&mut conn).await.unwrap()[0].expect("the seventh") <= 0);
     run(&mut other, &["ROLLBACK"]).await;
     assert_eq!(promote::promote(&mut conn).await.unwrap(), 1);
-    let next = promote::next(&mut conn).await.unwrap().expect("the one in an hour");
+    let next = coming(&mut conn).await.unwrap()[0].expect("the one in an hour");
     assert!((3_000_000_000..=3_600_000_000).contains(&next), "{next}");
     assert_eq!(one::<u64>(&mut conn, "SELECT COUNT(*) FROM jobs WHERE later = 0 AND ready_from = run_at").await, 3_125);
     // The maintainer comes when the next one is due.
-    run(
-        &mut conn,
-        &["UPDATE jobs SET run_at = NOW(6) + INTERVAL 300 MILLISECOND WHERE later = 1"
-            .replace("300 MILLISECOND", "300000 MICROSECOND")
-            .as_str()],
-    )
-    .await;
+    run(&mut conn, &["UPDATE jobs SET run_at = NOW(6) + INTERVAL 300000 MICROSECOND WHERE later = 1"]).await;
     let mut maintainer = maintainer(&queue);
     let tick = maintainer.tick().await.unwrap();
     assert!(tick.leads && tick.wait <= Duration::from_millis(300), "{tick:?}");
+}
+
+/// No statement sorts or reads a table from end to end, and what is locked is what is taken.
+async fn plans(db: &Db) {
+    let queue = db.queue("plans").await;
+    let mut conn = queue.session().await.unwrap();
+    let ten = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4)";
+    let many = |row: &str| {
+        format!(
+            "INSERT INTO jobs (queue, job_type, payload, run_at, ready_from, status) {row} FROM {ten} a, {ten} b, {ten} c, {ten} d"
+        )
+    };
+    run(
+        &mut conn,
+        &[
+            &many("SELECT 'default', 'A', '{}', NOW(6), NOW(6), 'PENDING'"),
+            &many("SELECT 'other', 'A', '{}', NOW(6) + INTERVAL 1 DAY, NOW(6), 'PENDING'"),
+            &many("SELECT 'other', 'A', '{}', NOW(6), NOW(6), 'WAITING'"),
+            "INSERT INTO jobs (job_type, payload, run_at, ready_from) SELECT 'A', '{}', NOW(6), NOW(6) - INTERVAL 1 DAY FROM jobs LIMIT 10",
+            "INSERT INTO job_schedules (name, cron, job_type, payload, next_at) SELECT id, '* * * * *', 'A', '{}', NOW(6) + \
+             INTERVAL 1 DAY FROM jobs LIMIT 500",
+            "INSERT INTO job_schedules (name, cron, job_type, payload, next_at) VALUES ('null', '* * * * *', 'A', '{}', NULL), \
+             ('due', '* * * * *', 'A', '{}', NOW(6))",
+            "ANALYZE TABLE jobs, job_schedules",
+        ],
+    )
+    .await;
+    for (sql, index) in [(promote::PROMOTE, "due"), (schedule::DUE, "next"), (rescue::QUEUES, "claim")] {
+        let plan = plan(&mut conn, sql).await;
+        assert!(plan.contains(&format!("'{index}'")) && !plan.contains("filesort"), "{sql}\n{plan}");
+    }
+    let queues = plan(&mut conn, rescue::QUEUES).await;
+    assert!(queues.contains("Using index for group-by"), "{queues}");
+    let mut other = queue.session().await.unwrap();
+    let free =
+        |table: &str, key: &str| format!("SELECT COUNT(*) FROM (SELECT {key} FROM {table} FOR UPDATE SKIP LOCKED) f");
+    // MariaDB also locks the entry at which it sees that nothing more is due.
+    let promoted = if queue.flavor() == headwater_mysql::client::Flavor::MariaDb { 11 } else { 10 };
+    for (sql, table, key, taken) in
+        [(promote::PROMOTE, "jobs", "id", promoted), (schedule::DUE, "job_schedules", "name", 1)]
+    {
+        let all: u64 = one(&mut other, &format!("SELECT COUNT(*) FROM {table}")).await;
+        run(&mut conn, &["START TRANSACTION", sql]).await;
+        assert_eq!(one::<u64>(&mut other, &free(table, key)).await, all - taken, "{sql}");
+        run(&mut conn, &["ROLLBACK"]).await;
+    }
 }
 
 async fn lost_workers(db: &Db) {
@@ -172,7 +212,10 @@ async fn schedules(db: &Db) {
     let mut changed = given.clone();
     changed[0].cron = "30 * * * *".to_owned();
     upsert(&mut conn, &changed).await.unwrap();
-    assert_eq!(rows::<String>(&mut conn, "SELECT name FROM job_schedules WHERE next_at IS NULL").await, ["none"]);
+    assert_eq!(
+        rows::<String>(&mut conn, "SELECT name FROM job_schedules WHERE next_at IS NULL AND enabled = 1").await,
+        ["none"]
+    );
     let wrong = [schedule("x", "nonsense", CatchUp::One)];
     assert_eq!(upsert(&mut conn, &wrong).await.expect_err("a pattern").code(), "jobs.cron");
 }
@@ -220,18 +263,13 @@ async fn leading(db: &Db) {
     assert_eq!(first.tick().await.unwrap(), idle);
     assert_eq!(second.tick().await.unwrap(), Tick { wait: ASK, ..Tick::default() });
     // An idle round is one statement.
-    let count = "SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM performance_schema.global_status WHERE VARIABLE_NAME = 'Questions'";
-    let count = if queue.flavor() == headwater_mysql::client::Flavor::MySql {
-        count.to_owned()
-    } else {
-        count.replace("performance_schema", "information_schema")
-    };
-    let before: u64 = one(&mut conn, &count).await;
+    const COUNT: &str = "SHOW SESSION STATUS LIKE 'Questions'";
+    let mut counts: Vec<(String, u64)> = rows(first.session.as_mut().unwrap(), COUNT).await;
     for _ in 0..10 {
         assert_eq!(first.tick().await.unwrap(), idle);
     }
-    let after: u64 = one(&mut conn, &count).await;
-    assert_eq!(after - before, 11, "ten rounds and this question");
+    counts.extend(rows(first.session.as_mut().unwrap(), COUNT).await);
+    assert_eq!(counts[1].1 - counts[0].1, 11, "ten rounds and this question");
     // All of it in one round.
     run(
         &mut conn,
@@ -271,15 +309,24 @@ async fn leading(db: &Db) {
         let _: u64 = one(&mut conn, "SELECT SLEEP(0.02)").await;
     }
     assert!(leads, "the lock is free again");
-    // A table that is gone fails its part only.
+    // A table that is gone fails its part only, and what that part had to do is done later.
     run(
         &mut conn,
-        &["RENAME TABLE job_attempts TO elsewhere", "UPDATE job_schedules SET next_at = NOW(6) - INTERVAL 1 MINUTE"],
+        &[
+            "INSERT INTO job_workers (id, name, lease_until) VALUES (77, 'gone', NOW(6) - INTERVAL 1 SECOND)",
+            "INSERT INTO jobs (job_type, payload, status, locked_by) VALUES ('A', '{}', 'RUNNING', 77 << 32)",
+            "INSERT INTO job_schedules (name, cron, job_type, payload, next_at) VALUES ('t', '* * * * * *', 'A', '{}', \
+             NOW(6) - INTERVAL 5 SECOND)",
+            "UPDATE job_schedules SET enabled = 0 WHERE name = 's'",
+            "RENAME TABLE job_attempts TO elsewhere",
+        ],
     )
     .await;
-    second.partitions_at = 0;
     let tick = second.tick().await.unwrap();
-    assert!(tick.leads && tick.fired >= 1, "{tick:?}");
+    assert_eq!((tick.leads, tick.rescued, tick.fired, tick.failures), (true, 0, 1, 1), "{tick:?}");
+    run(&mut conn, &["RENAME TABLE elsewhere TO job_attempts"]).await;
+    let tick = second.tick().await.unwrap();
+    assert_eq!((tick.leads, tick.rescued, tick.failures), (true, 1, 0), "{tick:?}");
 }
 
 async fn partitions(db: &Db) {
@@ -303,9 +350,40 @@ async fn partitions(db: &Db) {
     assert_eq!(rows::<u64>(&mut conn, &format!("SELECT id FROM jobs_done PARTITION ({today})")).await, [2]);
 }
 
+/// The grants that are printed are enough; without ALTER everything else works, and it is said once.
+async fn accounts(db: &Db) {
+    let queue = db.queue("accounts").await;
+    let mut conn = queue.session().await.unwrap();
+    for (account, printed) in [("plain", false), ("keeper", true)] {
+        run(&mut conn, &[&format!("CREATE USER {account}@'%'")]).await;
+        for grant in crate::schema::grants("accounts", &format!("{account}@'%'")) {
+            let grant = grant.split(';').next().unwrap_or_default();
+            if printed || grant.starts_with("GRANT SELECT") {
+                run(&mut conn, &[grant]).await;
+            }
+        }
+        let url = db.url().replace("root", account);
+        let theirs =
+            Queue::connect(headwater_mysql::Access::from_url(&format!("{url}/accounts")).unwrap()).await.unwrap();
+        let mut maintainer = maintainer(&theirs);
+        let tick = maintainer.tick().await.unwrap();
+        assert_eq!((tick.leads, tick.partitions, tick.failures), (true, if printed { 6 } else { 0 }, 0), "{account}");
+        assert_eq!(maintainer.partitions_denied, !printed);
+        let gone = maintainer.session.take().expect("a session").disconnect().await;
+        assert!(gone.is_ok(), "the lock is free when the goodbye is answered");
+        let free = format!("SELECT IS_FREE_LOCK({LOCK})");
+        for _ in 0..500 {
+            if one::<u64>(&mut conn, &free).await == 1 {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn due_jobs_and_those_of_lost_workers_come_back() {
     on_both("due_jobs_and_those_of_lost_workers_come_back", async |db| {
+        plans(db).await;
         due_jobs(db).await;
         lost_workers(db).await;
     });
@@ -323,6 +401,7 @@ fn schedules_fire_once() {
 fn one_process_leads() {
     on_both("one_process_leads", async |db| {
         partitions(db).await;
+        accounts(db).await;
         leading(db).await;
     });
 }
