@@ -23,11 +23,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.command {
         Command::Sql(sql) => {
-            start_logging();
+            start_logging("warn");
             run_sql(&sql)
         }
         Command::Jobs(command) => {
-            start_logging();
+            // A worker tells of each job that failed.
+            start_logging("warn,headwater_jobs=info");
             jobs::run(command).map_err(|error| failure(error, ""))
         }
         Command::Completions { shell } => {
@@ -52,9 +53,9 @@ fn failure(error: Error, text: &str) -> Failure {
 }
 
 /// Logs go to standard error; `HEADWATER_LOG` sets the level, as in `debug` or `headwater_mysql=trace`.
-fn start_logging() {
+fn start_logging(usual: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HEADWATER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
 }

@@ -97,16 +97,26 @@ async fn page(queue: &Queue, metrics: &Metrics) -> String {
     let Ok(stats) = operate::stats(queue).await else { return text };
     let end = text.rfind("# EOF").unwrap_or(text.len());
     text.truncate(end);
-    text.push_str("# HELP headwater_jobs_depth Jobs in the table, at most 100000 a status.\n# TYPE headwater_jobs_depth gauge\n");
+    text.push_str(
+        "# HELP headwater_jobs_depth Jobs in the table, at most 100000 a status.\n# TYPE headwater_jobs_depth gauge\n",
+    );
     for queue in &stats.queues {
-        for (status, count) in queue.counts() {
+        let counts = [
+            ("due", queue.due),
+            ("later", queue.later),
+            ("running", queue.running),
+            ("parked", queue.parked),
+            ("waiting", queue.waiting),
+            ("dead", queue.dead),
+        ];
+        for (status, count) in counts {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "headwater_jobs_depth{{queue={:?},status=\"{status}\"}} {count}", queue.queue);
+            let _ = writeln!(text, "headwater_jobs_depth{{queue={:?},status=\"{status}\"}} {}", queue.queue, count.0);
         }
     }
     text.push_str("# HELP headwater_jobs_oldest_age_seconds How long the oldest due job waits.\n# TYPE headwater_jobs_oldest_age_seconds gauge\n");
     for queue in &stats.queues {
-        let age = queue.oldest_age_seconds();
+        let age = queue.oldest_due.unwrap_or(0.0);
         let _ = writeln!(text, "headwater_jobs_oldest_age_seconds{{queue={:?}}} {age}", queue.queue);
     }
     text.push_str("# EOF\n");
