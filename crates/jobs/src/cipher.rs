@@ -92,12 +92,8 @@ impl Cipher {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| failed().detail("the system gives no random numbers"))?;
         let mut data = payload.as_bytes().to_vec();
-        key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(job_type.as_bytes()),
-            &mut data,
-        )
-        .map_err(|_| failed())?;
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(job_type.as_bytes()), &mut data)
+            .map_err(|_| failed())?;
         let sealed = Sealed {
             key: self.current.as_str().into(),
             nonce: STANDARD.encode(nonce).into(),

@@ -171,7 +171,13 @@ impl Reading<'_> {
         match text.strip_prefix("file:") {
             Some(path) => std::fs::read_to_string(path)
                 .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-                .map_err(|error| self.wrong(offset, format!("{path} cannot be read: {error}"), "mind the account that the worker runs as")),
+                .map_err(|error| {
+                    self.wrong(
+                        offset,
+                        format!("{path} cannot be read: {error}"),
+                        "mind the account that the worker runs as",
+                    )
+                }),
             None => Ok(text.to_owned()),
         }
     }
@@ -185,8 +191,12 @@ impl Reading<'_> {
 
     fn access(&self, file: &File) -> Result<Access> {
         let access = match (&file.url, (self.environment)(URL_VARIABLE)) {
-            (Some(url), _) => Access::from_url(url.get_ref()).map_err(|error| error.at(self.place(url.span().start)))?,
-            (None, Some(url)) => Access::from_url(&url).map_err(|error| error.at(Place::Option(URL_VARIABLE.into())))?,
+            (Some(url), _) => {
+                Access::from_url(url.get_ref()).map_err(|error| error.at(self.place(url.span().start)))?
+            }
+            (None, Some(url)) => {
+                Access::from_url(&url).map_err(|error| error.at(Place::Option(URL_VARIABLE.into())))?
+            }
             (None, None) => {
                 let hint = format!("write url = \"mysql://user@host:3306/database\" or set {URL_VARIABLE}");
                 return Err(self.wrong(0, "nothing says where the database is", &hint));
@@ -292,8 +302,13 @@ impl Reading<'_> {
                 Backoff::Fixed(entry.delays.iter().flatten().map(|delay| delay.0).collect())
             }
             (policy, _) => {
-                let hint = "exponential takes base and factor, linear takes step, list needs delays, power10 takes none";
-                return Err(self.wrong(offset, format!("the retry policy '{policy}' does not fit what is written with it"), hint));
+                let hint =
+                    "exponential takes base and factor, linear takes step, list needs delays, power10 takes none";
+                return Err(self.wrong(
+                    offset,
+                    format!("the retry policy '{policy}' does not fit what is written with it"),
+                    hint,
+                ));
             }
         };
         if entry.factor.is_some_and(|factor| !factor.is_finite() || factor < 1.0) {

@@ -52,8 +52,12 @@ fn every_key_is_read() {
     assert_eq!((config.executors, config.lease, config.shutdown_deadline), (8, lease, deadline));
     let limit = Limit { max_running: Some(10), rate: Some(2.0), burst: 20 };
     let key_limit = Limit { max_running: None, rate: Some(0.5), burst: 1 };
-    let queue = |name: &str, weight, history, limit, key_limit| {
-        QueueConfig { name: name.to_owned(), weight, history, limit, key_limit }
+    let queue = |name: &str, weight, history, limit, key_limit| QueueConfig {
+        name: name.to_owned(),
+        weight,
+        history,
+        limit,
+        key_limit,
     };
     assert_eq!(
         config.queues,
@@ -103,12 +107,22 @@ const WRONG: &[(&str, u64, &str, &str)] = &[
     ("\n[types.A]\nsql = 3", 3, "jobs.config", "list of statements"),
     ("[types.A]\nhttp = { url = \"http://10.0.0.1/\" }", 1, "jobs.http", "allow-private"),
     ("[types.A]\n\nhttp = { url = \"https://x/\", headers = { A = \"file:/no/such\" } }", 3, "jobs.config", "/no/such"),
-    ("[types.A]\nsql = \"DO 1\"\nretry = { policy = \"linear\", base = \"1s\" }", 3, "jobs.config", "linear takes step"),
+    (
+        "[types.A]\nsql = \"DO 1\"\nretry = { policy = \"linear\", base = \"1s\" }",
+        3,
+        "jobs.config",
+        "linear takes step",
+    ),
     ("[types.A]\nsql = \"DO 1\"\nretry = { policy = \"list\" }", 3, "jobs.config", "list needs delays"),
     ("[types.A]\nsql = \"DO 1\"\nretry = { factor = 0.5 }", 3, "jobs.config", "at least 1"),
     ("[encryption]\nkeys = { a = \"short\" }", 1, "jobs.key", "openssl"),
     ("\n[encryption]\nkeys = { a = \"env:KEY\", b = \"env:KEY\" }", 2, "jobs.config", "use ="),
-    ("[schedules.x]\ncron = \"* * * * *\"\njob-type = \"A\"\ncatch-up = \"some\"", 4, "jobs.config", "none, one or all"),
+    (
+        "[schedules.x]\ncron = \"* * * * *\"\njob-type = \"A\"\ncatch-up = \"some\"",
+        4,
+        "jobs.config",
+        "none, one or all",
+    ),
     ("[schedules.x]\ncron = \"* * * * *\"", 1, "jobs.config", "job-type"),
 ];
 

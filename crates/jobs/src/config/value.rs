@@ -21,10 +21,9 @@ impl TryFrom<String> for Time {
     fn try_from(text: String) -> Result<Self, String> {
         // A bare number would be milliseconds: too easily meant as seconds.
         let bare = text.trim().ends_with(|c: char| c.is_ascii_digit());
-        headwater_change::parse_duration(&text)
-            .filter(|_| !bare)
-            .map(Self)
-            .ok_or_else(|| format!("'{text}' is no duration{HINT}write a number and a unit, as in \"30s\", \"5 min\", \"1 day\""))
+        headwater_change::parse_duration(&text).filter(|_| !bare).map(Self).ok_or_else(|| {
+            format!("'{text}' is no duration{HINT}write a number and a unit, as in \"30s\", \"5 min\", \"1 day\"")
+        })
     }
 }
 
@@ -53,7 +52,8 @@ impl TryFrom<String> for Rate {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is no rate{HINT}write a number and a unit of time, as in \"100/min\", \"5/s\"");
+        let wrong =
+            || format!("'{text}' is no rate{HINT}write a number and a unit of time, as in \"100/min\", \"5/s\"");
         let (number, unit) = text.split_once('/').ok_or_else(wrong)?;
         let number: f64 = number.trim().parse().map_err(|_| wrong())?;
         let seconds = match unit.trim() {

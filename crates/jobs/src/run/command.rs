@@ -122,7 +122,8 @@ async fn execute(
     stop: impl Future<Output = Stop>,
 ) -> Outcome {
     let program = &options.program;
-    let mut child = spawn(options, variables).map_err(|error| Failure::Retry(format!("cannot run {program}: {error}")))?;
+    let mut child =
+        spawn(options, variables).map_err(|error| Failure::Retry(format!("cannot run {program}: {error}")))?;
     let group = Group::of(&child);
     // All three at once, so that no side waits for the other; dropped with this future.
     let mut streams = JoinSet::new();

@@ -189,7 +189,8 @@ impl Endpoint {
         if status.is_success() {
             return Ok(());
         }
-        let text = format!("{} {} answered {status}: {}", self.method, shown(&self.url), super::head(&body, BODY_CHARACTERS));
+        let text =
+            format!("{} {} answered {status}: {}", self.method, shown(&self.url), super::head(&body, BODY_CHARACTERS));
         Err(match status {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => retry(delay, text),
             status if status.is_server_error() => retry(delay, text),

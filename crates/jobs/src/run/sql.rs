@@ -79,10 +79,8 @@ async fn in_transaction(
     values: Vec<Params>,
     context: &Context,
 ) -> Result<(), Failure> {
-    let mut transaction = conn
-        .start_transaction(TxOpts::default())
-        .await
-        .map_err(|error| query_error("begin a transaction", error))?;
+    let mut transaction =
+        conn.start_transaction(TxOpts::default()).await.map_err(|error| query_error("begin a transaction", error))?;
     for (statement, values) in statements.iter().zip(values) {
         if let Err(error) = transaction.exec_drop(&statement.text, values).await {
             // The server rolls back at the end of the session at the latest.
@@ -147,11 +145,7 @@ fn value(member: &RawValue) -> Result<Value> {
             Value::Bytes(text.into_bytes())
         }
         Some(b'{' | b'[') => as_text(),
-        _ => text
-            .parse()
-            .map(Value::Int)
-            .or_else(|_| text.parse().map(Value::UInt))
-            .unwrap_or_else(|_| as_text()),
+        _ => text.parse().map(Value::Int).or_else(|_| text.parse().map(Value::UInt)).unwrap_or_else(|_| as_text()),
     })
 }
 
@@ -189,10 +183,14 @@ fn parse(sql: &str) -> Result<Statement> {
     }
     let word = statement.text.trim_start_matches(|c: char| c == '(' || c.is_whitespace());
     let verb = word.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default().to_ascii_uppercase();
-    let variable = verb != "SET" || word.get(3..).is_some_and(|rest| rest.trim_start().starts_with('@') && !rest.contains("@@"));
+    let variable =
+        verb != "SET" || word.get(3..).is_some_and(|rest| rest.trim_start().starts_with('@') && !rest.contains("@@"));
     if !VERBS.contains(&verb.as_str()) || !variable {
         return Err(Error::usage("jobs.sql", format!("'{}' may not be run by a job", super::head(word, 40)))
-            .detail(format!("it may begin with {}, as it must not commit by itself or change its session", VERBS.join(", ")))
+            .detail(format!(
+                "it may begin with {}, as it must not commit by itself or change its session",
+                VERBS.join(", ")
+            ))
             .hint("use a command for other statements"));
     }
     Ok(statement)

@@ -16,9 +16,7 @@ async fn run(options: &CommandOptions, payload: &str) -> Outcome {
 async fn all_gone(folder: &Path, count: usize) {
     let text = std::fs::read_to_string(folder.join("processes")).expect("processes");
     assert_eq!(text.lines().count(), count, "{text}");
-    let alive = |id: &str| {
-        std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-    };
+    let alive = |id: &str| std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
     let gone = async {
         while text.lines().any(alive) {
             tokio::task::yield_now().await;
@@ -107,7 +105,10 @@ async fn what_does_not_heed_sigterm_is_killed() {
         Stop::Cancelled
     };
     let failure = execute(&options, Vec::new(), String::new(), stop).await.expect_err("stopped");
-    assert!(matches!(&failure, Failure::Retry(text) if text.contains("Cancelled") && text.contains("signal: 9")), "{failure:?}");
+    assert!(
+        matches!(&failure, Failure::Retry(text) if text.contains("Cancelled") && text.contains("signal: 9")),
+        "{failure:?}"
+    );
     all_gone(folder.path(), 2).await;
 }
 

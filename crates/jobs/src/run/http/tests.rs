@@ -144,8 +144,14 @@ fn options_that_cannot_work_are_refused_at_once() {
         error
     };
     for url in [
-        "no url", "ftp://example.com/", "http://127.0.0.1/", "http://2130706433/", "http://0x7f.1/", "http://[::1]/",
-        "http://[::ffff:10.0.0.1]/", "http://169.254.169.254/latest/meta-data",
+        "no url",
+        "ftp://example.com/",
+        "http://127.0.0.1/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://[::1]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://169.254.169.254/latest/meta-data",
     ] {
         refused(url, |_| ());
     }

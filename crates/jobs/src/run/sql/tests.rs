@@ -45,8 +45,17 @@ fn names_are_parameters_and_quotes_and_comments_are_not() {
 #[test]
 fn what_would_break_the_transaction_is_refused() {
     for sql in [
-        "", "COMMIT", "START TRANSACTION", "DROP TABLE t", "create table t (a int)", "SET autocommit = 1",
-        "SET @@autocommit = 1", "SET @a = 1, @@autocommit = 1", "INSERT INTO t VALUES (?)", "DELETE FROM t; COMMIT", "LOCK TABLES t READ",
+        "",
+        "COMMIT",
+        "START TRANSACTION",
+        "DROP TABLE t",
+        "create table t (a int)",
+        "SET autocommit = 1",
+        "SET @@autocommit = 1",
+        "SET @a = 1, @@autocommit = 1",
+        "INSERT INTO t VALUES (?)",
+        "DELETE FROM t; COMMIT",
+        "LOCK TABLES t READ",
     ] {
         let error = parse(sql).expect_err(sql);
         assert_eq!((error.code(), error.hint_text().is_some()), ("jobs.sql", true), "{sql}");
