@@ -137,12 +137,10 @@ async fn run(shared: &Shared, job: &Job, context: &Context) -> End {
 
 /// What a run comes to that ended with an outcome, or did not end in time after it was told to stop.
 fn end(context: &Context, outcome: Option<Outcome>, timeout: Duration) -> End {
-    if context.inner.completed.load(Ordering::Acquire) && !matches!(outcome, Some(Err(_))) {
-        return End::CompletedItself;
-    }
     match (context.stopped(), outcome) {
-        (Some(Stop::LeaseLost), _) => End::Lost,
+        (Some(Stop::LeaseLost), None | Some(Err(_))) => End::Lost,
         // It may have been finished before it heard.
+        (_, Some(Ok(()))) if context.inner.completed.load(Ordering::Acquire) => End::CompletedItself,
         (_, Some(Ok(()))) => End::Done,
         (None, Some(Err(failure))) => End::Failed(failure),
         (Some(Stop::Cancelled), _) => End::Cancelled,

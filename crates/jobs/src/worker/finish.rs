@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use headwater_change::Result;
 use headwater_mysql::client::query_error;
+use headwater_mysql::driver::prelude::Queryable;
 use headwater_mysql::driver::{Conn, TxOpts};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -186,7 +187,8 @@ async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
 
 async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished]) -> Result<Conn> {
     completions(shared, &mut conn, batch).await?;
-    others(shared, &mut conn, batch).await?;
+    let uncommitted = uncommitted(&mut conn, batch).await?;
+    others(shared, &mut conn, batch, &uncommitted).await?;
     let done = |finished: &&Finished| matches!(finished.end, End::Done | End::CompletedItself | End::Cancelled);
     let batches: BTreeSet<u64> = batch.iter().filter_map(|finished| finished.batch_id).collect();
     if !batches.is_empty() || shared.dependencies.load(Ordering::Relaxed) {
@@ -241,12 +243,29 @@ async fn completions(shared: &Shared, conn: &mut Conn, batch: &[Finished]) -> Re
     Ok(())
 }
 
+/// Jobs that say that their own transaction completed them, and are there still: it was not committed.
+async fn uncommitted(conn: &mut Conn, batch: &[Finished]) -> Result<BTreeSet<u64>> {
+    let claims: BTreeMap<u64, u64> = batch
+        .iter()
+        .filter(|finished| matches!(finished.end, End::CompletedItself))
+        .map(|finished| (finished.id, finished.token))
+        .collect();
+    if claims.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let ids: Vec<u64> = claims.keys().copied().collect();
+    let sql = format!("SELECT id, locked_by FROM jobs WHERE {} AND locked_by IS NOT NULL", complete::id_list(&ids));
+    let found: Vec<(u64, u64)> = conn.query(sql).await.map_err(|error| query_error("look at completed jobs", error))?;
+    Ok(found.into_iter().filter(|(id, token)| claims.get(id) == Some(token)).map(|(id, _)| id).collect())
+}
+
 /// All other ends, in one transaction.
-async fn others(shared: &Shared, conn: &mut Conn, batch: &[Finished]) -> Result<()> {
+async fn others(shared: &Shared, conn: &mut Conn, batch: &[Finished], uncommitted: &BTreeSet<u64>) -> Result<()> {
     let mut others: Vec<&Finished> = batch.iter().filter(|finished| !finished.is_done()).collect();
     // Rows are locked in the order of their numbers, by everybody.
     others.sort_by_key(|finished| finished.id);
-    if !others.iter().any(|finished| !matches!(finished.end, End::CompletedItself | End::Lost)) {
+    if uncommitted.is_empty() && others.iter().all(|finished| matches!(finished.end, End::CompletedItself | End::Lost))
+    {
         for finished in others {
             count(shared, finished, true);
         }
@@ -264,6 +283,11 @@ async fn others(shared: &Shared, conn: &mut Conn, batch: &[Finished]) -> Result<
             End::Failed(failure) => complete::fail(&mut transaction, &failed(shared, finished, failure)).await?,
             End::Cancelled => complete::cancelled(&mut transaction, id, token).await?,
             End::GivenBack => complete::give_back(&mut transaction, &[id], token, Duration::ZERO).await? > 0,
+            End::CompletedItself if uncommitted.contains(&id) => {
+                let failure =
+                    Failure::Retry("it returned without committing the transaction that completed it".to_owned());
+                complete::fail(&mut transaction, &failed(shared, finished, &failure)).await?
+            }
             End::Done | End::CompletedItself | End::Lost => true,
         });
     }
