@@ -42,11 +42,13 @@ pub(crate) struct QueueClaims {
     full_claims: u32,
     /// The priority that was served last in turn.
     turn: Option<i16>,
+    /// The best priority of the last claim: the turn goes round the ones behind it.
+    head: i16,
 }
 
 impl QueueClaims {
     pub(crate) fn new(name: String) -> Self {
-        Self { name, cursors: Cursors::default(), last: None, full_claims: 0, turn: None }
+        Self { name, cursors: Cursors::default(), last: None, full_claims: 0, turn: None, head: i16::MIN }
     }
 
     /// Picks up to `wanted` jobs in a transaction that is open by now or begun here. The caller goes on with [`confirm`]
@@ -80,6 +82,9 @@ impl QueueClaims {
         if jobs.len() == wanted {
             self.full_claims += 1;
         }
+        if let Some(first) = jobs.first() {
+            self.head = first.priority;
+        }
         Ok(Picked { jobs, token })
     }
 
@@ -94,16 +99,16 @@ impl QueueClaims {
     /// Picks jobs of the next priority in turn.
     async fn pick_in_turn(&mut self, conn: &mut Conn, pick: Pick) -> Result<Option<Vec<Job>>> {
         let name = quoted(&self.name);
-        let next = |above: i32| {
+        let next = |above: i16| {
             format!(
                 "SELECT priority FROM jobs FORCE INDEX (claim) WHERE queue = {name} AND status = 'PENDING' AND later = 0 \
                  AND priority > {above} ORDER BY priority LIMIT 1"
             )
         };
         let ask = |error| query_error("look for the next priority", error);
-        let mut found: Option<i16> = conn.query_first(next(self.turn.map_or(-40_000, i32::from))).await.map_err(ask)?;
+        let mut found: Option<i16> = conn.query_first(next(self.turn.unwrap_or(self.head))).await.map_err(ask)?;
         if found.is_none() && self.turn.is_some() {
-            found = conn.query_first(next(-40_000)).await.map_err(ask)?;
+            found = conn.query_first(next(self.head)).await.map_err(ask)?;
         }
         self.turn = found;
         let Some(priority) = found else { return Ok(None) };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use headwater_change::{Error, Result};
 use headwater_mysql::driver::Conn;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::shared::{Phase, Shared};
 use crate::Stop;
@@ -28,10 +28,16 @@ const LOOK_AGAIN: [Duration; 5] = [
 /// Most jobs of one claim.
 const BATCH: usize = 1_000;
 
+/// Tells whether the claim of jobs that started early was committed, once that is known.
+pub(super) type Gate = watch::Receiver<Option<bool>>;
+
+/// Jobs of one claim.
+pub(super) type Claimed = (Vec<Job>, Option<Gate>);
+
 /// The claims of a session, with the turn of its queues.
 struct Claimer {
     shared: Arc<Shared>,
-    jobs: mpsc::UnboundedSender<Vec<Job>>,
+    jobs: mpsc::UnboundedSender<Claimed>,
     conn: Option<Conn>,
     queues: Vec<(QueueClaims, Weight)>,
     /// Whether a job may start while the commit of its claim is on its way. Not after a commit that failed: a server
@@ -46,7 +52,7 @@ struct Weight {
     credit: i64,
 }
 
-pub(super) async fn run(shared: Arc<Shared>, jobs: mpsc::UnboundedSender<Vec<Job>>) {
+pub(super) async fn run(shared: Arc<Shared>, jobs: mpsc::UnboundedSender<Claimed>) {
     let queues = shared.config.queues.iter().map(|queue| {
         let weight = Weight { name: queue.name.clone(), weight: i64::from(queue.weight.max(1)), credit: 0 };
         (QueueClaims::new(queue.name.clone()), weight)
@@ -211,15 +217,17 @@ impl Claimer {
         if !early {
             confirm.await?;
             self.early = true;
-            self.hand_on(picked.jobs);
+            self.hand_on(picked.jobs, None);
             return Ok(());
         }
         let sent = std::future::poll_fn(|waker| Poll::Ready(confirm.as_mut().poll(waker))).await;
-        self.hand_on(picked.jobs);
+        let (committed, gate) = watch::channel(None);
+        self.hand_on(picked.jobs, Some(gate));
         let outcome = match sent {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => confirm.await,
         };
+        committed.send_replace(Some(outcome.is_ok()));
         if outcome.is_err() {
             self.early = false;
             let running = self.shared.running();
@@ -230,7 +238,7 @@ impl Claimer {
         outcome
     }
 
-    fn hand_on(&self, jobs: Vec<Job>) {
+    fn hand_on(&self, jobs: Vec<Job>, gate: Option<Gate>) {
         let (shared, count) = (&self.shared, jobs.len());
         if count == 0 {
             return;
@@ -244,7 +252,7 @@ impl Claimer {
         shared.held.fetch_add(count, Ordering::AcqRel);
         shared.buffered.fetch_add(count, Ordering::AcqRel);
         // The receiver lives as long as the worker.
-        let _ = self.jobs.send(jobs);
+        let _ = self.jobs.send((jobs, gate));
     }
 
     /// Waits for the bell; after a wake-up by the log it looks again in a moment first.

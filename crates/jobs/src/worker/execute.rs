@@ -10,6 +10,7 @@ use headwater_change::Result;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tracing::Instrument;
 
+use super::claims::Claimed;
 use super::finish::{End, Finished};
 use super::shared::{Phase, Shared};
 use crate::context::{Context, Inner, Stop};
@@ -24,9 +25,9 @@ pub(super) const GRACE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Hands jobs to executors in the order in which they were claimed.
-pub(super) async fn dispatch(shared: Arc<Shared>, mut buffer: mpsc::UnboundedReceiver<Vec<Job>>) {
+pub(super) async fn dispatch(shared: Arc<Shared>, mut buffer: mpsc::UnboundedReceiver<Claimed>) {
     let executors = Arc::new(Semaphore::new(shared.config.executors));
-    while let Some(jobs) = buffer.recv().await {
+    while let Some((jobs, gate)) = buffer.recv().await {
         let arrived = now();
         let mut late = false;
         for job in jobs {
@@ -43,9 +44,16 @@ pub(super) async fn dispatch(shared: Arc<Shared>, mut buffer: mpsc::UnboundedRec
                 shared.send(Finished::of(&job, End::GivenBack));
                 continue;
             }
-            let shared = Arc::clone(&shared);
+            let (shared, gate) = (Arc::clone(&shared), gate.clone());
             tokio::spawn(async move {
-                let finished = execute(&shared, job).await;
+                let mut finished = execute(&shared, job).await;
+                if let Some(mut gate) = gate {
+                    // Its end can only be written behind the commit of its claim.
+                    let committed = gate.wait_for(Option::is_some).await.is_ok_and(|outcome| *outcome == Some(true));
+                    if !committed {
+                        finished.lose();
+                    }
+                }
                 shared.send(finished);
                 drop(permit);
             });

@@ -67,6 +67,11 @@ impl Finished {
         }
     }
 
+    /// Its claim was not committed.
+    pub(super) fn lose(&mut self) {
+        self.end = End::Lost;
+    }
+
     /// Whether it is written together with others of its claim.
     fn is_done(&self) -> bool {
         matches!(self.end, End::Done)
@@ -148,11 +153,13 @@ async fn gather(shared: &Shared, ends: &mut mpsc::UnboundedReceiver<Finished>, b
 
 /// Writes a batch, as often as it takes while the lease holds: every statement is fenced, so writing twice is harmless.
 async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
+    // What is committed is not done again when a later step fails.
+    let mut step = Step::Completions;
     for attempt in 0u32.. {
         let outcome = match conn.take() {
-            Some(kept) => attempt_write(shared, kept, batch).await,
+            Some(kept) => attempt_write(shared, kept, batch, &mut step).await,
             None => match shared.queue.session().await {
-                Ok(opened) => attempt_write(shared, opened, batch).await,
+                Ok(opened) => attempt_write(shared, opened, batch, &mut step).await,
                 Err(error) => Err(error),
             },
         };
@@ -185,10 +192,24 @@ async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
     }
 }
 
-async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished]) -> Result<Conn> {
-    completions(shared, &mut conn, batch).await?;
-    let uncommitted = uncommitted(&mut conn, batch).await?;
-    others(shared, &mut conn, batch, &uncommitted).await?;
+/// What is to be written next.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd)]
+enum Step {
+    Completions,
+    Others,
+    Consequences,
+}
+
+async fn attempt_write(shared: &Shared, mut conn: Conn, batch: &[Finished], step: &mut Step) -> Result<Conn> {
+    if *step <= Step::Completions {
+        completions(shared, &mut conn, batch).await?;
+        *step = Step::Others;
+    }
+    if *step <= Step::Others {
+        let uncommitted = uncommitted(&mut conn, batch).await?;
+        others(shared, &mut conn, batch, &uncommitted).await?;
+        *step = Step::Consequences;
+    }
     let done = |finished: &&Finished| matches!(finished.end, End::Done | End::CompletedItself | End::Cancelled);
     let batches: BTreeSet<u64> = batch.iter().filter_map(|finished| finished.batch_id).collect();
     if !batches.is_empty() || shared.dependencies.load(Ordering::Relaxed) {
