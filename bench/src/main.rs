@@ -11,6 +11,7 @@
 
 mod build;
 mod clicks;
+mod jobs;
 mod machine;
 mod measure;
 
@@ -47,6 +48,8 @@ enum Scenario {
         #[arg(long, default_value_t = 10_000_000)]
         rows: u64,
     },
+    /// The job queue on a MySQL of its own, against a bare claim and delete loop.
+    Jobs(jobs::Settings),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -55,6 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let figures = match arguments.scenario {
         Scenario::Build => build::run(&arguments.data, arguments.runs)?,
         Scenario::Clicks { rows } => clicks::run(&arguments.headwater, &arguments.data, rows, arguments.runs)?,
+        Scenario::Jobs(settings) => jobs::run(settings, arguments.runs).map_err(|error| error as Box<dyn Error>)?,
     };
     let result = serde_json::json!({ "machine": machine::describe(), "result": figures });
     let text = serde_json::to_string_pretty(&result)?;

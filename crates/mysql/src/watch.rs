@@ -11,6 +11,7 @@ use headwater_change::{Error, Result};
 use mysql_async::binlog::events::Event;
 use mysql_async::prelude::Queryable;
 use mysql_async::{BinlogStream, BinlogStreamRequest};
+use tokio::time::Instant;
 
 use crate::access::Access;
 use crate::check::{self, Server};
@@ -34,6 +35,9 @@ pub struct Watch {
     table: String,
     /// Numbers that stand for the table in row events.
     ids: HashSet<u64>,
+    heartbeat: Duration,
+    /// When the server last said anything: silence counts through calls of `next` that are dropped.
+    heard: Instant,
 }
 
 impl Watch {
@@ -42,12 +46,21 @@ impl Watch {
     /// # Errors
     /// `mysql.privilege` with the GRANT, `mysql.log_bin`, `mysql.binlog_format`; errors of connecting.
     pub async fn start(access: &Access, database: &str, table: &str) -> Result<Self> {
+        Self::with_heartbeat(access, database, table, HEARTBEAT).await
+    }
+
+    /// The same with another time after which a quiet server says that it is there; three of them without a word are
+    /// `mysql.silent`.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub async fn with_heartbeat(access: &Access, database: &str, table: &str, heartbeat: Duration) -> Result<Self> {
         let mut conn = client::connect(access, &[]).await?;
         let flavor = client::flavor(&mut conn).await?;
         check::log_of_rows(&mut conn).await?;
         check::log_privileges(&mut conn, access, flavor).await?;
         let place = snapshot::current_place(&mut conn, Server { flavor, gtids: false }).await?;
-        let nanos = HEARTBEAT.as_nanos();
+        let nanos = heartbeat.as_nanos();
         let mut setup = format!("SET @master_heartbeat_period={nanos}, @source_heartbeat_period={nanos}");
         if flavor == Flavor::MariaDb {
             setup.push_str(", @mariadb_slave_capability=4");
@@ -56,7 +69,8 @@ impl Watch {
         let request = BinlogStreamRequest::new(config::server_id(None)?);
         let request = request.with_filename(place.file.as_bytes()).with_pos(place.offset);
         let stream = conn.get_binlog_stream(request).await.map_err(broken)?;
-        Ok(Self { stream, database: database.to_owned(), table: table.to_owned(), ids: HashSet::new() })
+        let (database, table) = (database.to_owned(), table.to_owned());
+        Ok(Self { stream, database, table, ids: HashSet::new(), heartbeat, heard: Instant::now() })
     }
 
     /// Waits until rows were inserted into the table; several transactions that are there at once are one answer. Their
@@ -67,10 +81,12 @@ impl Watch {
     /// `mysql.disconnected`, `mysql.silent`: watch anew.
     pub async fn next(&mut self) -> Result<()> {
         loop {
-            let event = match tokio::time::timeout(HEARTBEAT * 3, self.stream.next()).await {
+            let patience = self.heard + self.heartbeat * 3;
+            let event = match tokio::time::timeout_at(patience, self.stream.next()).await {
                 Ok(event) => event,
                 Err(_) => return Err(Error::remote("mysql.silent", "the server's log fell silent")),
             };
+            self.heard = Instant::now();
             if self.inserted(event)? {
                 // What came together is one answer.
                 while let Some(event) = self.stream.next().now_or_never() {

@@ -63,3 +63,32 @@ fn a_missing_grant_is_named() {
         assert!(error.hint_text().is_some_and(|hint| hint.contains("GRANT REPLICATION SLAVE")), "{error:?}");
     }
 }
+
+#[test]
+fn a_server_that_hangs_is_noticed_by_who_waits_in_small_steps() {
+    for flavor in Flavor::ALL {
+        let Some(db) = Db::start("a_server_that_hangs_is_noticed", flavor, &[]) else { continue };
+        let heartbeat = Duration::from_millis(500);
+        let start = Watch::with_heartbeat(&access(&db, "root"), "shop", "jobs", heartbeat);
+        let mut watch = db.wait(start).expect("a watch");
+        // Heartbeats are heard although nothing happens, also when every wait is dropped after a moment.
+        let step = |watch: &mut Watch| {
+            db.wait(async { tokio::time::timeout(Duration::from_millis(50), watch.next()).await.ok() })
+        };
+        assert!((0..60).all(|_| step(&mut watch).is_none()), "a quiet server is not a silent one");
+        let process = std::fs::read_to_string(db.server.folder().join("process")).expect("a process");
+        let signal = |name: &str| {
+            let status = std::process::Command::new("kill").args([name, process.trim()]).status();
+            assert!(status.expect("a kill").success());
+        };
+        signal("-STOP");
+        let mut outcome = None;
+        support::within(Duration::from_secs(60), || {
+            outcome = step(&mut watch);
+            outcome.is_some()
+        });
+        signal("-CONT");
+        let error = outcome.expect("an end").expect_err("an error");
+        assert_eq!(error.code(), "mysql.silent");
+    }
+}
