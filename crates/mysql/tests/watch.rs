@@ -69,7 +69,8 @@ fn a_server_that_hangs_is_noticed_by_who_waits_in_small_steps() {
     for flavor in Flavor::ALL {
         let Some(db) = Db::start("a_server_that_hangs_is_noticed", flavor, &[]) else { continue };
         let heartbeat = Duration::from_millis(500);
-        let start = Watch::with_heartbeat(&access(&db, "root"), "shop", "jobs", heartbeat);
+        let access = access(&db, "root");
+        let start = Watch::with_heartbeat(&access, "shop", "jobs", heartbeat);
         let mut watch = db.wait(start).expect("a watch");
         // Heartbeats are heard although nothing happens, also when every wait is dropped after a moment.
         let step = |watch: &mut Watch| {
