@@ -22,7 +22,7 @@ pub(super) async fn run(ground: &mut Ground, settings: Settings) -> Outcome<Valu
     ground.fill(settings.pending.max(enough), settings.priorities).await?;
 
     let worker = Working::start(&ground.queue, settings.executors, nothing());
-    let (before, _) = ground.rate(warm, time, || worker.done()).await;
+    let (before, cores_before) = ground.rate(warm, time, || worker.done()).await;
     let mut holder = ground.queue.session().await?;
     holder.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
     holder.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT").await?;
@@ -35,11 +35,14 @@ pub(super) async fn run(ground: &mut Ground, settings: Settings) -> Outcome<Valu
     holder.query_drop("COMMIT").await?;
     worker.end().await?;
     let rates: Vec<f64> = parts.iter().map(|(rate, _)| *rate).collect();
-    let mean = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+    let efficiencies: Vec<f64> = parts.iter().map(|(rate, cores)| cores.efficiency(*rate)).collect();
+    let held = mean(&rates);
     Ok(json!({
         "executors": settings.executors, "held_seconds": MINUTE,
-        "jobs_per_second_before": before, "jobs_per_second_while_held": mean,
-        "ratio": mean / before, "ratio_last_part": rates.last().copied().unwrap_or(f64::NAN) / before,
+        "jobs_per_second_before": before, "jobs_per_second_while_held": held,
+        "ratio": held / before, "ratio_last_part": rates.last().copied().unwrap_or(f64::NAN) / before,
+        "ratio_per_server_core_second": mean(&efficiencies) / cores_before.efficiency(before),
         "jobs_per_second_by_ten_seconds": rates,
         "cores_by_ten_seconds": parts.iter().map(|(_, cores)| *cores).collect::<Vec<_>>(),
         "history_list_length": history,
