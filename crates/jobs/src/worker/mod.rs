@@ -76,7 +76,7 @@ impl Default for WorkerConfig {
             queues: vec![WorkedQueue { name: "default".to_owned(), weight: 1, history: false }],
             lease: Duration::from_secs(60),
             shutdown_deadline: Duration::from_secs(30),
-            claimers: 1,
+            claimers: 2,
             completers: 1,
             prefetch: 2_000,
             wake: true,
