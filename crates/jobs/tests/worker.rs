@@ -290,3 +290,48 @@ fn an_idle_worker_is_woken_by_the_log_and_asks_little() {
         assert!(per_second < 5.0, "{per_second} statements a second for 64 idle executors");
     });
 }
+
+#[test]
+fn bad_input_has_a_clear_outcome() {
+    both("bad_input_has_a_clear_outcome", |jobs| {
+        // What is no JSON does not get in.
+        let refused = jobs.wait(async {
+            let mut conn = jobs.queue.session().await.unwrap();
+            conn.query_drop("INSERT INTO jobs (job_type, payload) VALUES ('collect', 'nope')").await
+        });
+        assert!(refused.is_err(), "the server refuses a payload that is no JSON");
+        // A payload of 12 MB goes through whole; both servers take packets of 16 MB at least.
+        let (seen, handlers) = collector();
+        let large = Value::String("x".repeat(12_000_000));
+        jobs.wait(jobs.queue.enqueue(&NewJob::new("collect", &large).unwrap())).unwrap();
+        let running = jobs.work(handlers.clone(), WorkerConfig::default());
+        jobs.until("SELECT COUNT(*) FROM jobs", 0);
+        jobs.stop(running);
+        assert!(seen.lock().unwrap().as_slice() == [large]);
+        // No tables, and tables that the account may not see.
+        jobs.run(&[
+            "CREATE DATABASE empty",
+            "CREATE USER 'poor'@'%'",
+            "GRANT SELECT ON empty.* TO 'poor'@'%'",
+            "GRANT SELECT ON shop.job_queues TO 'poor'@'%'",
+        ]);
+        for (user, database) in [("root", "empty"), ("poor", "shop")] {
+            let url = format!("mysql://{user}@127.0.0.1:{}/{database}", jobs.server.port());
+            let access = headwater_mysql::Access::from_url(&url).unwrap();
+            let queue = jobs.wait(headwater_jobs::Queue::connect(access)).unwrap();
+            let worker = headwater_jobs::Worker::new(queue, handlers.clone(), WorkerConfig::default());
+            let error = jobs.wait(worker.run(std::future::pending())).expect_err("an error");
+            assert_eq!(error.code(), "jobs.tables_missing");
+            assert!(error.hint_text().is_some_and(|hint| hint.contains("headwater jobs init")), "{error:?}");
+        }
+        // An account that may read but not write: said at the start.
+        jobs.run(&["GRANT SELECT ON shop.* TO 'poor'@'%'"]);
+        let url = format!("mysql://poor@127.0.0.1:{}/shop", jobs.server.port());
+        let access = headwater_mysql::Access::from_url(&url).unwrap();
+        let queue = jobs.wait(headwater_jobs::Queue::connect(access)).unwrap();
+        let worker = headwater_jobs::Worker::new(queue, handlers, WorkerConfig::default());
+        let error = jobs.wait(worker.run(std::future::pending())).expect_err("an error");
+        assert_eq!(error.code(), "jobs.grant");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("GRANT")), "{error:?}");
+    });
+}

@@ -113,14 +113,15 @@ impl Worker {
     /// away is waited for.
     ///
     /// # Errors
-    /// `jobs.tables_missing`, `jobs.tables_differ`, `jobs.worker`: what must be mended before it can begin.
+    /// `jobs.tables_missing`, `jobs.tables_differ`, `jobs.grant`, `jobs.worker`: what must be mended before it can begin.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
         if self.config.executors == 0 || self.config.queues.is_empty() {
             return Err(Error::usage("jobs.worker", "a worker needs at least one executor and one queue"));
         }
         let mut conn = self.queue.session().await?;
         schema::check(&mut conn).await?;
-        let lease = Lease::register(&mut conn, &self.config.name, self.config.lease).await?;
+        let lease = Lease::register(&mut conn, &self.config.name, self.config.lease).await;
+        let lease = lease.map_err(|error| privilege(error, &self.queue))?;
         let (finished, ends) = mpsc::unbounded_channel();
         let (claimed, buffer) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(self.queue, self.handlers, self.config, lease, self.metrics, finished));
@@ -161,6 +162,20 @@ async fn end(
     while tasks.join_next().await.is_some() {}
     let mut conn = shared.queue.session().await?;
     shared.lease.end(&mut conn).await
+}
+
+/// Says which grants a worker needs, where the server refused for want of one.
+fn privilege(error: Error, queue: &Queue) -> Error {
+    use headwater_mysql::driver;
+    let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref::<driver::Error>());
+    if !matches!(cause, Some(driver::Error::Server(server)) if matches!(server.code, 1044 | 1142 | 1143)) {
+        return error;
+    }
+    let database = queue.access().database().unwrap_or_default();
+    Error::usage("jobs.grant", "the account may not do what a worker does")
+        .detail(error.detail_text().unwrap_or_default())
+        .hint(schema::grants(database, "'worker'@'%'").join("\n"))
+        .caused_by(error)
 }
 
 /// Whether the server gave a statement up so that another one could go on.
