@@ -28,13 +28,7 @@ CREATE TABLE orders (
   KEY (product_id)
 );
 
-CREATE TABLE jobs (
-  job_id BIGINT PRIMARY KEY AUTO_INCREMENT,
-  job_type VARCHAR(100) NOT NULL,
-  payload JSON NOT NULL,
-  status VARCHAR(20) NOT NULL DEFAULT 'pending',
-  run_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3)
-);
+-- The table `jobs` and its companions are made by `headwater jobs init`.
 
 CREATE TABLE daily_product_sales (
   day DATE NOT NULL,

@@ -116,7 +116,7 @@ fn a_job_may_complete_in_its_own_transaction() {
             let insert = format!("INSERT INTO coupons VALUES ({user})");
             transaction.query_drop(insert).await.map_err(|error| error.to_string())?;
             context.complete_in(&mut transaction).await?;
-            if context.attempt() == 1 && user % 2 == 0 {
+            if context.attempt() == 1 && user.is_multiple_of(2) {
                 return Err("changed my mind before the commit".into());
             }
             if context.attempt() == 1 && user % 5 == 1 {
@@ -310,12 +310,12 @@ fn bad_input_has_a_clear_outcome() {
         assert!(seen.lock().unwrap().as_slice() == [large]);
         // No tables, and tables that the account may not see.
         jobs.run(&[
-            "CREATE DATABASE empty",
+            "CREATE DATABASE bare",
             "CREATE USER 'poor'@'%'",
-            "GRANT SELECT ON empty.* TO 'poor'@'%'",
+            "GRANT SELECT ON bare.* TO 'poor'@'%'",
             "GRANT SELECT ON shop.job_queues TO 'poor'@'%'",
         ]);
-        for (user, database) in [("root", "empty"), ("poor", "shop")] {
+        for (user, database) in [("root", "bare"), ("poor", "shop")] {
             let url = format!("mysql://{user}@127.0.0.1:{}/{database}", jobs.server.port());
             let access = headwater_mysql::Access::from_url(&url).unwrap();
             let queue = jobs.wait(headwater_jobs::Queue::connect(access)).unwrap();
@@ -334,4 +334,68 @@ fn bad_input_has_a_clear_outcome() {
         assert_eq!(error.code(), "jobs.grant");
         assert!(error.hint_text().is_some_and(|hint| hint.contains("GRANT")), "{error:?}");
     });
+}
+
+#[test]
+fn snoozes_count_no_try_weights_share_and_payloads_are_secret() {
+    both("snoozes_count_no_try_weights_share_and_payloads_are_secret", |jobs| {
+        let naps = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&naps);
+        let (seen, mut handlers) = collector();
+        let sleepy = typed(move |_: Value, context: Context| {
+            let nap = count.fetch_add(1, Ordering::SeqCst);
+            async move {
+                assert_eq!(context.attempt(), 1, "a snooze is no try");
+                if nap < 3 { Err(Failure::Snooze(Duration::from_millis(10))) } else { Ok(()) }
+            }
+        });
+        handlers.add("sleepy", sleepy, quick(0));
+        // The key is 32 bytes in base64; nothing of the payload is readable in the table.
+        let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+        let cipher = headwater_jobs::Cipher::new([("k1", key)], "k1").unwrap();
+        let queue = jobs.queue.clone().with_cipher(Some(cipher));
+        jobs.wait(queue.enqueue(&NewJob::new("collect", &json!({"card": "4711"})).unwrap())).unwrap();
+        assert_eq!(jobs.number("SELECT COUNT(*) FROM jobs WHERE payload LIKE '%4711%'"), 0);
+        jobs.run(&["INSERT INTO jobs (job_type, payload) VALUES ('sleepy', '{}')"]);
+        let worker = headwater_jobs::Worker::new(queue, handlers, WorkerConfig::default());
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let life = jobs.runtime.spawn(worker.run(async {
+            let _ = stopped.await;
+        }));
+        jobs.until("SELECT COUNT(*) FROM jobs", 0);
+        stop.send(()).unwrap();
+        jobs.wait(life).unwrap().unwrap();
+        assert_eq!(naps.load(Ordering::SeqCst), 4);
+        assert_eq!(*seen.lock().unwrap(), [json!({"card": "4711"})]);
+        weights_share(jobs);
+    });
+}
+
+/// Of two full queues with weights 3 and 1 the first gets about three claims of four.
+fn weights_share(jobs: &Jobs) {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&order);
+    let mut handlers = Handlers::new();
+    let handler = typed(move |queue: String, _: Context| {
+        kept.lock().unwrap().push(queue);
+        async { Ok(()) }
+    });
+    handlers.add("note", handler, Settings::default());
+    let new = |queue: &str| NewJob::new("note", &queue).unwrap().queue(queue);
+    let all: Vec<NewJob> = (0..400).flat_map(|_| [new("heavy"), new("light")]).collect();
+    jobs.wait(jobs.queue.enqueue_all(&all)).unwrap();
+    let queue = |name: &str, weight| WorkedQueue { name: name.into(), weight, history: false };
+    let config = WorkerConfig {
+        executors: 1,
+        claimers: 1,
+        prefetch: 0,
+        queues: vec![queue("heavy", 3), queue("light", 1)],
+        ..WorkerConfig::default()
+    };
+    let running = jobs.work(handlers, config);
+    jobs.until("SELECT COUNT(*) FROM jobs", 0);
+    jobs.stop(running);
+    let order = order.lock().unwrap();
+    let heavy = order.iter().take(200).filter(|queue| *queue == "heavy").count();
+    assert!((140..=160).contains(&heavy), "{heavy} of the first 200 jobs were of the heavy queue");
 }

@@ -127,7 +127,7 @@ impl Claimer {
         let mut found = 0;
         // A lease that is about to end is no time to take more.
         if self.shared.lease.left() < self.shared.lease.length() / 4 {
-            self.pause(Duration::from_millis(100)).await;
+            self.shared.pause(Duration::from_millis(100)).await;
             return Ok(0);
         }
         for index in self.turns() {
@@ -260,7 +260,7 @@ impl Claimer {
         let shared = Arc::clone(&self.shared);
         if shared.fresh.swap(false, Ordering::Relaxed) {
             for delay in LOOK_AGAIN {
-                self.pause(delay).await;
+                self.shared.pause(delay).await;
                 shared.fresh.store(true, Ordering::Relaxed);
                 let room = shared.config.executors.saturating_sub(shared.held.load(Ordering::Acquire));
                 let found = if room > 0 { self.round(room).await } else { Ok(0) };
@@ -284,14 +284,6 @@ impl Claimer {
             self.shared.metrics.deadlocks.inc();
         }
         tracing::warn!(code = error.code(), detail = error.detail_text(), "no claim: {error}");
-        self.pause(Duration::from_millis(50 << failures.min(7))).await;
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "the worker is where timers live")]
-    async fn pause(&self, time: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            () = self.shared.reached(Phase::Stopping) => {}
-        }
+        self.shared.pause(Duration::from_millis(50 << failures.min(7))).await;
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(shared: Arc<Shared>, conn: Conn) {
     let mut steps = 0u32;
     while shared.phase() != Phase::Ended {
         let step = PROBE.min(beat);
-        if let Err(error) = step_once(&shared, &mut conn, since >= beat, steps % LIMITS_EVERY == 0).await {
+        if let Err(error) = step_once(&shared, &mut conn, since >= beat, steps.is_multiple_of(LIMITS_EVERY)).await {
             tracing::warn!(code = error.code(), detail = error.detail_text(), "no heartbeat: {error}");
             conn = None;
         } else if since >= beat {

@@ -30,7 +30,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let mut told = false;
     while shared.phase() == Phase::Working {
         if shared.busy.load(Ordering::Relaxed) {
-            pause(&shared, TICK).await;
+            shared.pause(TICK).await;
             continue;
         }
         let outcome = match Watch::start(shared.queue.access(), &database, "jobs").await {
@@ -43,7 +43,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         };
         if let Err(error) = outcome {
             let patience = complain(&error, &mut told);
-            pause(&shared, patience).await;
+            shared.pause(patience).await;
         }
     }
 }
@@ -59,7 +59,7 @@ async fn ring(shared: &Shared, watch: &mut Watch) -> Result<(), Error> {
                 shared.fresh.store(true, Ordering::Relaxed);
                 shared.bell.notify_one();
             }
-            () = pause(shared, TICK) => {
+            () = shared.pause(TICK) => {
                 busy = if shared.busy.load(Ordering::Relaxed) { busy + 1 } else { 0 };
                 if busy >= BUSY_TICKS || shared.phase() != Phase::Working {
                     return Ok(());
@@ -79,12 +79,4 @@ fn complain(error: &Error, told: &mut bool) -> Duration {
         tracing::warn!(code = error.code(), "no wake-up by the log, looking for jobs once a second: {error}; {hint}");
     }
     PATIENCE
-}
-
-#[expect(clippy::disallowed_methods, reason = "the worker is where timers live")]
-async fn pause(shared: &Shared, time: Duration) {
-    tokio::select! {
-        () = tokio::time::sleep(time) => {}
-        () = shared.reached(Phase::Stopping) => {}
-    }
 }

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -120,6 +121,15 @@ impl Shared {
     pub(super) async fn reached(&self, phase: Phase) {
         // The sender lives in `self`: the only way out is the phase.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Waits for a time, or until the worker stops.
+    #[expect(clippy::disallowed_methods, reason = "the worker is where timers live")]
+    pub(super) async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.reached(Phase::Stopping) => {}
+        }
     }
 
     /// Waits until nothing is held.

@@ -24,7 +24,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 PAUSE
             }
         };
-        pause(&shared, wait).await;
+        shared.pause(wait).await;
     }
 }
 
@@ -35,13 +35,5 @@ fn note(shared: &Shared, tick: &Tick) {
     metrics.scheduled.inc_by(tick.fired);
     if tick.promoted + tick.fired + tick.unparked + tick.freed + tick.batches > 0 {
         shared.bell.notify_one();
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the worker is where timers live")]
-async fn pause(shared: &Shared, time: Duration) {
-    tokio::select! {
-        () = tokio::time::sleep(time) => {}
-        () = shared.reached(Phase::Stopping) => {}
     }
 }
