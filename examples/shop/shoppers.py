@@ -43,8 +43,9 @@ def order(run, dice, placed):
     run("BEGIN")
     run(f"INSERT INTO orders (user_id, product_id, quantity, amount) SELECT {user}, {product}, {quantity}, "
         f"{quantity} * price FROM products WHERE product_id = {product}")
-    run("INSERT INTO jobs (job_type, payload) VALUES ('SEND_ORDER_CONFIRMATION', "
-        f"JSON_OBJECT('order_id', LAST_INSERT_ID(), 'user_id', {user}))")
+    run("INSERT INTO jobs (job_type, payload) SELECT 'SEND_ORDER_CONFIRMATION', "
+        "JSON_OBJECT('order_id', order_id, 'user_id', user_id, 'product_id', product_id, 'amount', amount) "
+        "FROM orders WHERE order_id = LAST_INSERT_ID()")
     run("COMMIT")
     placed += 1
     luck = dice.random()
@@ -92,6 +93,7 @@ def main():
             database.stdin.flush()
             time.sleep(max(0.0, begin + (step + 1) * STEP_SECONDS - time.monotonic()))
     database.stdin.close()
+    print(f"orders placed: {placed}")
     raise SystemExit(database.wait())
 
 

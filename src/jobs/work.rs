@@ -13,12 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::arguments::WorkArguments;
 
 pub(super) async fn work(arguments: WorkArguments) -> Result<()> {
-    let config = Config::read(&arguments.config)?;
-    let access = match &arguments.url {
-        Some(_) => super::access(arguments.url.as_deref())?,
-        None => config.access.clone(),
-    };
-    let queue = Queue::connect(access).await?.with_cipher(config.cipher.clone());
+    let config = Config::read(&arguments.config, arguments.url.as_deref())?;
+    let queue = Queue::connect(config.access.clone()).await?.with_cipher(config.cipher.clone());
     prepare(&queue, &config).await?;
     let names: Vec<&str> = config.queues.iter().map(|queue| queue.name.as_str()).collect();
     eprintln!("working the queues {} at {}; Ctrl-C or SIGTERM ends it", names.join(", "), queue.access());

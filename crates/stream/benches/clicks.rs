@@ -4,6 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a benchmark")]
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,8 @@ use headwater_sql::{
     Aggregate, AggregateCall, AggregateFunction, Node, NodeKind, StreamPlan, TableSpec, Watermark, Window,
     WindowAggregate,
 };
-use headwater_state::MemoryBackend;
-use headwater_stream::{Control, Settings, run};
+use headwater_state::{Backend, EpochFiles, MemoryBackend};
+use headwater_stream::{Control, Settings, Summary, run};
 
 const BATCH: usize = 8_192;
 const BATCHES: usize = 500;
@@ -32,8 +33,9 @@ impl Source for Prepared {
         SourceDescription { schema: self.0[0].schema(), mode: ChangelogMode::Append, bounded: true }
     }
 
-    fn open(&self, _from: &[Position]) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(PreparedReader(self.clone(), 0)))
+    fn open(&self, from: &[Position]) -> Result<Box<dyn Reader>> {
+        let read = from.first().map_or(0, |position| position.ordinal);
+        Ok(Box::new(PreparedReader(self.clone(), read as usize)))
     }
 }
 
@@ -156,19 +158,8 @@ fn plan(schema: &SchemaRef, steps: Vec<(NodeKind, SchemaRef, ChangelogMode)>) ->
 fn measure(name: &str, plan: &StreamPlan, source: &Prepared, parallelism: usize) {
     let best = (0..3)
         .map(|_| {
-            let sources: BTreeMap<u32, Box<dyn Source>> = BTreeMap::from([(0, Box::new(source.clone()) as _)]);
-            let last = plan.nodes.len() as u32 - 1;
-            let sinks: BTreeMap<u32, Box<dyn Sink>> = BTreeMap::from([(last, Box::new(Nowhere) as _)]);
-            let settings = Settings {
-                parallelism,
-                epoch_interval: Duration::from_secs(1),
-                batch_bytes: 1 << 20,
-                idle_timeout: None,
-                clock: Arc::new(SystemClock),
-            };
             let start = Instant::now();
-            let backend = Box::new(MemoryBackend::new());
-            let summary = run(plan, sources, sinks, backend, &settings, &Control::new()).expect("run");
+            let summary = work(plan, source, parallelism, Box::new(MemoryBackend::new()));
             (start.elapsed(), summary)
         })
         .min_by_key(|(elapsed, _)| *elapsed);
@@ -178,7 +169,63 @@ fn measure(name: &str, plan: &StreamPlan, source: &Prepared, parallelism: usize)
     }
 }
 
+fn work(plan: &StreamPlan, source: &Prepared, parallelism: usize, state: Box<dyn Backend>) -> Summary {
+    let sources: BTreeMap<u32, Box<dyn Source>> = BTreeMap::from([(0, Box::new(source.clone()) as _)]);
+    let last = plan.nodes.len() as u32 - 1;
+    let sinks: BTreeMap<u32, Box<dyn Sink>> = BTreeMap::from([(last, Box::new(Nowhere) as _)]);
+    let settings = Settings {
+        parallelism,
+        epoch_interval: Duration::from_secs(1),
+        batch_bytes: 1 << 20,
+        idle_timeout: None,
+        clock: Arc::new(SystemClock),
+    };
+    run(plan, sources, sinks, state, &settings, &Control::new()).expect("run")
+}
+
+/// Ten million keys of 16 bytes, in no order, and a value.
+fn many_keys() -> Prepared {
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("k", DataType::Utf8, true), Field::new("v", DataType::Int64, true)]));
+    let batches = (0..10_000_000_u64.div_ceil(BATCH as u64)).map(|batch| {
+        let numbers = batch * BATCH as u64..((batch + 1) * BATCH as u64).min(10_000_000);
+        let values: Int64Array = numbers.clone().map(|number| Some(number as i64)).collect();
+        // An odd factor keeps different numbers different.
+        let key = |number: u64| format!("{:016x}", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let keys: StringArray = numbers.map(|number| Some(key(number))).collect();
+        RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(keys), Arc::new(values)]).expect("columns")
+    });
+    Prepared(Arc::new(batches.collect()))
+}
+
+/// A pipeline is built up from nothing, and then started again from its state folder with nothing left to read.
+fn measure_restart(plan: &StreamPlan, source: &Prepared, parallelism: usize) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("restart-bench");
+    let _ = std::fs::remove_dir_all(&folder);
+    let state = || Box::new(EpochFiles::open(&folder).expect("state"));
+    let start = Instant::now();
+    work(plan, source, parallelism, state());
+    let (built, mut again) = (start.elapsed(), Vec::new());
+    for _ in 0..5 {
+        let start = Instant::now();
+        let summary = work(plan, source, parallelism, state());
+        assert_eq!(summary.rows_in, 0, "everything was read before");
+        again.push(start.elapsed());
+    }
+    again.sort();
+    let name = "restart with 10M keys";
+    println!(
+        "{name:<34} {parallelism} shard(s) median {:.2?} of {again:.2?}; built in {built:.2?}",
+        again[again.len() / 2]
+    );
+    std::fs::remove_dir_all(&folder).expect("removed");
+}
+
 fn main() {
+    if std::env::args().any(|argument| argument == "restart") {
+        return restart();
+    }
+    restart();
     let clicks = clicks();
     let schema = clicks.0[0].schema();
     let bound = |name| Field::new(name, DataType::Timestamp(TimeUnit::Millisecond, None), false);
@@ -216,4 +263,20 @@ fn main() {
     let million = plan(&schema, vec![(grouped, result, ChangelogMode::Retract)]);
     measure("count, sum, max of 1M keys", &million, &keyed, 1);
     measure("count, sum, max of 1M keys", &million, &keyed, 2);
+}
+
+fn restart() {
+    let source = many_keys();
+    let schema = source.0[0].schema();
+    let calls = vec![
+        call(AggregateFunction::Count, None),
+        call(AggregateFunction::Sum, Some(1)),
+        call(AggregateFunction::Max, Some(1)),
+    ];
+    let mut fields = vec![schema.field(0).clone()];
+    fields.extend(calls.iter().map(|call| call.result.as_ref().clone()));
+    let grouped = NodeKind::Aggregate(Aggregate { group: vec![0], calls });
+    let plan = plan(&schema, vec![(grouped, Arc::new(Schema::new(fields)), ChangelogMode::Retract)]);
+    measure_restart(&plan, &source, 1);
+    measure_restart(&plan, &source, 2);
 }

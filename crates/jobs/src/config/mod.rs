@@ -63,25 +63,25 @@ pub struct QueueConfig {
 }
 
 impl Config {
-    /// Reads a file.
+    /// Reads a file. A `url` from elsewhere stands instead of the file's `url` and `password`.
     ///
     /// # Errors
     /// `jobs.config` with file and line; what [`Http::new`], [`Sql::new`], [`Cipher::new`] and [`Access::from_url`] say.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, url: Option<&str>) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Error::usage("jobs.config", format!("the configuration cannot be read: {error}"))
                 .hint("name the file with --config; docs/jobs/config.md shows what it holds")
                 .at(Place::File { path: path.display().to_string(), line: 0 })
         })?;
-        Self::parse(&text, path)
+        Self::parse(&text, path, url)
     }
 
     /// Reads the text of a file; `path` is for errors.
     ///
     /// # Errors
     /// As of [`read`](Self::read).
-    pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        parse(text, path, &|name| std::env::var(name).ok())
+    pub fn parse(text: &str, path: &Path, url: Option<&str>) -> Result<Self> {
+        parse(text, path, url, &|name| std::env::var(name).ok())
     }
 }
 
@@ -92,11 +92,12 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 struct Reading<'a> {
     text: &'a str,
     path: String,
+    url: Option<&'a str>,
     environment: Environment<'a>,
 }
 
-fn parse(text: &str, path: &Path, environment: Environment<'_>) -> Result<Config> {
-    let reading = Reading { text, path: path.display().to_string(), environment };
+fn parse(text: &str, path: &Path, url: Option<&str>, environment: Environment<'_>) -> Result<Config> {
+    let reading = Reading { text, path: path.display().to_string(), url, environment };
     let file: File = toml::from_str(text).map_err(|error| reading.syntax(&error))?;
     let mut handlers = Handlers::new();
     for (name, entry) in &file.types {
@@ -190,6 +191,9 @@ impl Reading<'_> {
     }
 
     fn access(&self, file: &File) -> Result<Access> {
+        if let Some(url) = self.url {
+            return Access::from_url(url).map_err(|error| error.at(Place::Option("--url".into())));
+        }
         let access = match (&file.url, (self.environment)(URL_VARIABLE)) {
             (Some(url), _) => {
                 Access::from_url(url.get_ref()).map_err(|error| error.at(self.place(url.span().start)))?
@@ -198,7 +202,7 @@ impl Reading<'_> {
                 Access::from_url(&url).map_err(|error| error.at(Place::Option(URL_VARIABLE.into())))?
             }
             (None, None) => {
-                let hint = format!("write url = \"mysql://user@host:3306/database\" or set {URL_VARIABLE}");
+                let hint = format!("write url = \"mysql://user@host:3306/database\", give --url or set {URL_VARIABLE}");
                 return Err(self.wrong(0, "nothing says where the database is", &hint));
             }
         };

@@ -36,7 +36,11 @@ catch-up = "all"
 "#;
 
 fn read(text: &str) -> Result<Config> {
-    parse(text, Path::new("jobs.toml"), &|name| match name {
+    read_with(text, None)
+}
+
+fn read_with(text: &str, url: Option<&str>) -> Result<Config> {
+    parse(text, Path::new("jobs.toml"), url, &|name| match name {
         "PASSWORD" | "TOKEN" => Some("hidden".to_owned()),
         "KEY" => Some("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
         URL_VARIABLE => Some("mysql://env@db/queue".to_owned()),
@@ -80,6 +84,12 @@ fn every_key_is_read() {
 fn an_empty_file_is_a_worker_of_the_default_queue() {
     let config = read("").unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(config.access.to_string(), "env@db:3306/queue");
+    for text in ["", "url = \"mysql://file@db/queue\""] {
+        let config = read_with(text, Some("mysql://line@db/queue")).unwrap_or_else(|error| panic!("{error:?}"));
+        assert_eq!(config.access.to_string(), "line@db:3306/queue");
+    }
+    let error = read_with("", Some("nonsense")).err().expect("no URL");
+    assert_eq!(error.place(), Some(&Place::Option("--url".into())));
     assert_eq!((config.executors, config.lease), (16, Duration::from_secs(60)));
     let [queue] = config.queues.as_slice() else { panic!("one queue") };
     assert_eq!((queue.name.as_str(), queue.weight, queue.history), ("default", 1, false));
@@ -140,6 +150,6 @@ fn what_is_wrong_names_its_line_and_says_what_to_write() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let error = Config::read(Path::new("/no/such/jobs.toml")).err().expect("missing");
+    let error = Config::read(Path::new("/no/such/jobs.toml"), None).err().expect("missing");
     assert!(error.code() == "jobs.config" && error.to_string().contains("/no/such/jobs.toml"), "{error:?}");
 }
