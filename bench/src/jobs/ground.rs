@@ -138,8 +138,11 @@ impl Ground {
         [process(self.process), process(std::process::id()), all]
     }
 
-    pub(super) fn url(&self) -> String {
-        format!("mysql://root@127.0.0.1:{}/bench", self.server.port())
+    /// The URL of an empty database.
+    pub(super) async fn database(&mut self, name: &str) -> Outcome<String> {
+        self.conn.query_drop(format!("DROP DATABASE IF EXISTS {name}")).await?;
+        self.conn.query_drop(format!("CREATE DATABASE {name}")).await?;
+        Ok(format!("mysql://root@127.0.0.1:{}/{name}", self.server.port()))
     }
 }
 

@@ -1,15 +1,14 @@
 //! `jobs`: the queue's worker beside the bare claim and delete loop, on a MySQL of its own with full durability.
 //!
-//! A peer belongs to the same run: `--peer "PROGRAM ARGUMENT…"` is started with the URL of the server behind its
-//! arguments and prints its jobs per second as the last line.
+//! The peers of `bench/peers` belong to the same run.
 
 mod bare;
 mod ground;
 mod latency;
+mod peers;
 mod snapshot;
 mod worker;
 
-use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
@@ -40,11 +39,8 @@ pub(crate) struct Settings {
     #[arg(long, default_value_t = 5)]
     seconds: u64,
     /// Parts to run.
-    #[arg(long, value_delimiter = ',', default_value = "throughput,latency,snapshot")]
+    #[arg(long, value_delimiter = ',', default_value = "throughput,latency,snapshot,peers")]
     parts: Vec<String>,
-    /// Another queue on the same server.
-    #[arg(long)]
-    peer: Option<String>,
 }
 
 /// Runs the parts in their order.
@@ -60,6 +56,7 @@ pub(crate) fn run(settings: Settings, runs: usize) -> Outcome<Value> {
                 "throughput" => throughput(&mut ground, settings.clone(), runs).await?,
                 "latency" => latency::run(&mut ground).await?,
                 "snapshot" => snapshot::run(&mut ground, settings.clone()).await?,
+                "peers" => peers::run(&mut ground, settings.executors, Duration::from_secs(settings.seconds)).await?,
                 other => return Err(format!("no such part: {other}").into()),
             };
             if let Some(map) = result.as_object_mut() {
@@ -126,7 +123,6 @@ async fn throughput(ground: &mut Ground, settings: Settings, runs: usize) -> Out
     let mut worker: Vec<(f64, Cores)> = Vec::new();
     let ways = candidates(&settings);
     let mut bare: Vec<Vec<(f64, Cores)>> = vec![Vec::new(); ways.len()];
-    let mut peer = Vec::new();
     for run in 0..=runs {
         ground.fill(settings.pending, settings.priorities).await?;
         let figures = worker::run(ground, settings.executors, warm(), time).await?;
@@ -142,11 +138,6 @@ async fn throughput(ground: &mut Ground, settings: Settings, runs: usize) -> Out
             if run > 0 {
                 measured.push(figures);
             }
-        }
-        if let Some(program) = &settings.peer
-            && run > 0
-        {
-            peer.push(peer_rate(program, &ground.url())?);
         }
     }
     let (rate, efficiency) = median(&worker);
@@ -167,19 +158,7 @@ async fn throughput(ground: &mut Ground, settings: Settings, runs: usize) -> Out
         "worker_to_limit": rate / limit,
         "worker_to_limit_per_server_core_second": efficiency / limit_efficiency,
         "bare": ways,
-        "peer_jobs_per_second": (!peer.is_empty()).then(|| percentile(&mut peer, 0.5)),
     }))
-}
-
-/// What a peer says of itself.
-fn peer_rate(program: &str, url: &str) -> Outcome<f64> {
-    let mut words = program.split_whitespace();
-    let output = Command::new(words.next().ok_or("no program")?).args(words).arg(url).output()?;
-    let text = String::from_utf8(output.stdout)?;
-    text.lines()
-        .last()
-        .and_then(|line| line.trim().parse().ok())
-        .ok_or_else(|| format!("{program} said {text:?}").into())
 }
 
 /// The middle of jobs per second, and of jobs per second of the server's processor time.
