@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use headwater_change::Result;
+use headwater_change::{Error, Result};
 use headwater_mysql::client::{Flavor, query_error};
 use headwater_mysql::driver::prelude::Queryable;
 use headwater_mysql::driver::{Conn, Row};
@@ -172,7 +172,7 @@ fn job(row: Row, queue: &str, token: u64) -> Result<Job> {
         (u64, String, Option<String>, i16, u32, Option<u32>, Option<String>, Option<u64>, Option<String>, i64);
     let (id, job_type, payload, priority, retry_count, max_retries, limit_key, batch_id, traceparent, waited): Columns =
         headwater_mysql::driver::from_row_opt(row).map_err(|error| {
-            headwater_change::Error::usage("jobs.tables_differ", "a row of jobs is not what was expected")
+            Error::usage("jobs.tables_differ", "a row of jobs is not what was expected")
                 .detail(error.to_string())
                 .hint("compare the table with `headwater jobs init --print`")
         })?;
@@ -206,7 +206,17 @@ pub(crate) async fn confirm(conn: &mut Conn, picked: &[u64], token: u64) -> Resu
 }
 
 /// The payload of a job that was too large to come with its claim.
+///
+/// # Errors
+/// `jobs.too_large`: MySQL gives an empty text instead of JSON that is longer than `max_allowed_packet`, and no error.
 pub(crate) async fn payload(conn: &mut Conn, id: u64) -> Result<Option<String>> {
     let sql = format!("SELECT payload FROM jobs WHERE id = {id}");
-    conn.query_first(sql).await.map_err(|error| query_error("read the payload", error))
+    let payload: Option<String> =
+        conn.query_first(sql).await.map_err(|error| query_error("read the payload", error))?;
+    if payload.as_deref() == Some("") {
+        return Err(Error::data("jobs.too_large", "the payload is larger than the server gives back").hint(
+            "raise max_allowed_packet of the server and retry the job; better keep the data elsewhere and enqueue its address",
+        ));
+    }
+    Ok(payload)
 }

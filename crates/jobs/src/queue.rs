@@ -22,6 +22,15 @@ const SESSION: &[&str] = &[
 /// Rows of one INSERT of a bulk.
 const BULK_ROWS: usize = 500;
 
+/// Bytes of payload in one statement that no server refuses: the least `max_allowed_packet` in use is 1 MiB.
+const ALWAYS_TAKEN: usize = 512 << 10;
+
+/// More than an INSERT of one job has beside the payload.
+const STATEMENT_BYTES: usize = 4 << 10;
+
+/// More than a row of a bulk has beside the payload.
+const ROW_BYTES: usize = 1 << 10;
+
 /// Idle sessions that are kept.
 const IDLE_SESSIONS: usize = 16;
 
@@ -111,7 +120,7 @@ impl Queue {
     /// Enqueues one job in a transaction of its own; `None` where a job with its unique key is there already.
     ///
     /// # Errors
-    /// `jobs.enqueue`.
+    /// `jobs.enqueue`; `jobs.too_large`: the payload is more than the server's `max_allowed_packet`.
     pub async fn enqueue(&self, job: &NewJob) -> Result<Option<u64>> {
         let mut conn = self.session().await?;
         let mut transaction = conn
@@ -139,9 +148,10 @@ impl Queue {
             .await
             .map_err(|error| query_error("begin a transaction", error))?;
         let mut enqueued = 0;
-        for part in jobs.chunks(BULK_ROWS) {
-            let part = part.iter().map(|job| self.sealed(job)).collect::<Result<Vec<_>>>()?;
-            let (sql, values) = insert(&part);
+        let jobs = jobs.iter().map(|job| self.sealed(job)).collect::<Result<Vec<_>>>()?;
+        let limit = payload_limit(&mut transaction, &jobs).await?;
+        for part in parts(&jobs, limit) {
+            let (sql, values) = insert(part);
             transaction.exec_drop(sql, values).await.map_err(enqueue_error)?;
             enqueued += transaction.affected_rows();
         }
@@ -157,6 +167,7 @@ impl Queue {
 /// # Errors
 /// `jobs.enqueue`.
 pub async fn enqueue_in(transaction: &mut impl Queryable, job: &NewJob) -> Result<Option<u64>> {
+    payload_limit(transaction, std::slice::from_ref(job)).await?;
     let (sql, values) = insert(std::slice::from_ref(job));
     let result = transaction.exec_iter(sql, values).await.map_err(enqueue_error)?;
     let id = (result.affected_rows() > 0).then(|| result.last_insert_id()).flatten();
@@ -201,6 +212,42 @@ fn insert(jobs: &[NewJob]) -> (String, Vec<Value>) {
 fn enqueue_error(error: headwater_mysql::driver::Error) -> Error {
     let detail = error.to_string();
     Error::usage("jobs.enqueue", "the job was not enqueued").detail(detail).caused_by(error)
+}
+
+/// Bytes of payload that the server takes in one statement, where any of the jobs, or all together, may be too large.
+///
+/// # Errors
+/// `jobs.too_large`, before anything is sent: a server that is sent more just hangs up.
+async fn payload_limit(conn: &mut impl Queryable, jobs: &[NewJob]) -> Result<usize> {
+    if jobs.iter().map(|job| job.payload.len()).sum::<usize>() < ALWAYS_TAKEN {
+        return Ok(ALWAYS_TAKEN);
+    }
+    let packet: Option<usize> = conn.query_first("SELECT @@max_allowed_packet").await.map_err(enqueue_error)?;
+    let limit = packet.map_or(ALWAYS_TAKEN, |packet| packet.saturating_sub(STATEMENT_BYTES));
+    match jobs.iter().map(|job| job.payload.len()).find(|length| *length > limit) {
+        Some(length) => Err(Error::usage(
+            "jobs.too_large",
+            format!("a payload of {length} bytes is more than the {limit} that the server takes"),
+        )
+        .hint("keep the data where it is and enqueue its address, or raise max_allowed_packet of the server")),
+        None => Ok(limit),
+    }
+}
+
+/// Jobs in parts for one statement each.
+fn parts(mut jobs: &[NewJob], limit: usize) -> impl Iterator<Item = &[NewJob]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |job: &&NewJob| {
+            bytes += job.payload.len() + ROW_BYTES;
+            bytes <= limit
+        };
+        // The first one fits alone.
+        let count = jobs.iter().take(BULK_ROWS).take_while(fits).count().max(1).min(jobs.len());
+        let (part, rest) = jobs.split_at(count);
+        jobs = rest;
+        (!part.is_empty()).then_some(part)
+    })
 }
 
 /// One session.

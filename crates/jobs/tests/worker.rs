@@ -300,14 +300,8 @@ fn bad_input_has_a_clear_outcome() {
             conn.query_drop("INSERT INTO jobs (job_type, payload) VALUES ('collect', 'nope')").await
         });
         assert!(refused.is_err(), "the server refuses a payload that is no JSON");
-        // A payload of 12 MB goes through whole; both servers take packets of 16 MB at least.
-        let (seen, handlers) = collector();
-        let large = Value::String("x".repeat(12_000_000));
-        jobs.wait(jobs.queue.enqueue(&NewJob::new("collect", &large).unwrap())).unwrap();
-        let running = jobs.work(handlers.clone(), WorkerConfig::default());
-        jobs.until("SELECT COUNT(*) FROM jobs", 0);
-        jobs.stop(running);
-        assert!(seen.lock().unwrap().as_slice() == [large]);
+        large_payloads(jobs);
+        let (_, handlers) = collector();
         // No tables, and tables that the account may not see.
         jobs.run(&[
             "CREATE DATABASE bare",
@@ -358,13 +352,9 @@ fn snoozes_count_no_try_weights_share_and_payloads_are_secret() {
         assert_eq!(jobs.number("SELECT COUNT(*) FROM jobs WHERE payload LIKE '%4711%'"), 0);
         jobs.run(&["INSERT INTO jobs (job_type, payload) VALUES ('sleepy', '{}')"]);
         let worker = headwater_jobs::Worker::new(queue, handlers, WorkerConfig::default());
-        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let life = jobs.runtime.spawn(worker.run(async {
-            let _ = stopped.await;
-        }));
+        let running = jobs.run_worker(worker);
         jobs.until("SELECT COUNT(*) FROM jobs", 0);
-        stop.send(()).unwrap();
-        jobs.wait(life).unwrap().unwrap();
+        jobs.stop(running);
         assert_eq!(naps.load(Ordering::SeqCst), 4);
         assert_eq!(*seen.lock().unwrap(), [json!({"card": "4711"})]);
         weights_share(jobs);
@@ -398,4 +388,40 @@ fn weights_share(jobs: &Jobs) {
     let order = order.lock().unwrap();
     let heavy = order.iter().take(200).filter(|queue| *queue == "heavy").count();
     assert!((140..=160).contains(&heavy), "{heavy} of the first 200 jobs were of the heavy queue");
+}
+
+/// A payload of 12 MB goes through whole; one that the server does not take is refused where it is enqueued.
+fn large_payloads(jobs: &Jobs) {
+    let (seen, handlers) = collector();
+    let large = NewJob::new("collect", &"x".repeat(12_000_000)).unwrap();
+    jobs.wait(jobs.queue.enqueue(&large)).unwrap();
+    let running = jobs.work(handlers.clone(), WorkerConfig::default());
+    jobs.until("SELECT COUNT(*) FROM jobs", 0);
+    jobs.stop(running);
+    assert!(seen.lock().unwrap()[0].as_str().is_some_and(|text| text.len() == 12_000_000));
+
+    // Sessions that stand keep the old limit, so that one more gets in that MySQL cannot give out any more.
+    jobs.run(&["SET GLOBAL max_allowed_packet = 4 * 1024 * 1024"]);
+    jobs.wait(jobs.queue.enqueue(&large)).unwrap();
+    let queue = jobs.wait(headwater_jobs::Queue::connect(jobs.queue.access().clone())).unwrap();
+    for error in [jobs.wait(queue.enqueue(&large)).err(), jobs.wait(queue.enqueue_all(&[large])).err()] {
+        let error = error.expect("too large");
+        assert_eq!(error.code(), "jobs.too_large");
+        assert!(error.hint_text().is_some_and(|hint| hint.contains("max_allowed_packet")), "{error:?}");
+    }
+    // Two that fit only one by one.
+    let nulls = NewJob::new("collect", &vec![Value::Null; 500_000]).unwrap();
+    assert_eq!(jobs.wait(queue.enqueue_all(&[nulls.clone(), nulls])).unwrap(), 2);
+    let running = jobs.run_worker(headwater_jobs::Worker::new(queue, handlers, WorkerConfig::default()));
+    jobs.until("SELECT COUNT(*) FROM jobs WHERE status <> 'DEAD'", 0);
+    jobs.stop(running);
+    let nulls =
+        seen.lock().unwrap().iter().filter(|seen| seen.as_array().is_some_and(|all| all.len() == 500_000)).count();
+    assert_eq!(nulls, 2);
+    let dead: Vec<String> = jobs.rows("SELECT last_error_message FROM jobs");
+    match jobs.flavor {
+        Flavor::MySql => assert!(dead.len() == 1 && dead[0].contains("max_allowed_packet"), "{dead:?}"),
+        Flavor::MariaDb => assert!(dead.is_empty() && seen.lock().unwrap().len() == 4),
+    }
+    jobs.run(&["DELETE FROM jobs", "SET GLOBAL max_allowed_packet = 64 * 1024 * 1024"]);
 }

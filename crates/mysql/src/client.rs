@@ -15,6 +15,9 @@ const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sq
 /// server soon takes no more (`max_prepared_stmt_count`).
 const STATEMENTS: usize = 32;
 
+/// The protocol's own limit: what the server sends may be larger than what it takes (`max_allowed_packet`), JSON above all.
+const PACKET_BYTES_MAX: usize = 1 << 30;
+
 /// Which product answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
@@ -59,6 +62,7 @@ async fn connect_with(access: &Access, ssl: SslMode, setup: &[&str]) -> mysql_as
         .prefer_socket(false)
         .db_name(access.database.as_deref())
         .stmt_cache_size(STATEMENTS)
+        .max_allowed_packet(Some(PACKET_BYTES_MAX))
         .setup(std::iter::once(SESSION).chain(setup.iter().copied()).collect::<Vec<_>>());
     if ssl != SslMode::Disabled {
         let mut tls = SslOpts::default();

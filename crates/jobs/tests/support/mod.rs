@@ -94,7 +94,10 @@ impl Jobs {
     }
 
     pub fn work(&self, handlers: Handlers, config: WorkerConfig) -> Running {
-        let worker = Worker::new(self.queue.clone(), handlers, config);
+        self.run_worker(Worker::new(self.queue.clone(), handlers, config))
+    }
+
+    pub fn run_worker(&self, worker: Worker) -> Running {
         let metrics = worker.metrics();
         let (stop, stopped) = oneshot::channel();
         let task = self.runtime.spawn(worker.run(async move {
