@@ -198,6 +198,11 @@ fn append(row: &mysql_async::Row, plan: &Plan, batcher: &mut Batcher) -> Result<
         let Some(column) = plan.columns.get(*index) else { continue };
         let value = row.as_ref(nth).unwrap_or(&Value::NULL);
         nth += 1;
+        if matches!((value, &column.kind), (Value::Bytes(text), Kind::Json) if text.is_empty()) {
+            // MySQL's way to say so; there is neither an error nor a warning.
+            let what = "the document is longer than the server gives back: raise its max_allowed_packet";
+            return Err((column.name.clone(), what.to_owned()));
+        }
         let cell = cell(value, &column.kind)
             .ok_or_else(|| (column.name.clone(), format!("{value:?} is not a {}", column.kind)))?;
         batcher

@@ -215,3 +215,21 @@ fn json_is_printed_as_mysql_prints_it() {
         .collect();
     assert_eq!(got, expected);
 }
+
+/// MySQL gives back an empty text for JSON that is longer than `max_allowed_packet`, and no error.
+#[test]
+fn json_that_the_server_does_not_give_back_is_an_error() {
+    let Some(db) = Db::start("json_limit", Flavor::MySql, &[]) else { return };
+    db.run(&[
+        "CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, j JSON)",
+        "INSERT INTO shop.t (j) VALUES (JSON_ARRAY(REPEAT('a', 2000000)))",
+        "SET GLOBAL max_allowed_packet = 1024 * 1024",
+    ]);
+    let fields = vec![Field::new("j", DataType::Utf8, true)];
+    let source = db.source("t", fields, &[]).expect("a source");
+    let mut reader = source.open(&[]).expect("a reader");
+    let error = (0..20).find_map(|_| reader.next(1, std::time::Duration::from_secs(1)).err());
+    let error = error.expect("an error");
+    assert_eq!(error.code(), "mysql.value");
+    assert!(error.to_string().contains("max_allowed_packet"), "{error:?}");
+}

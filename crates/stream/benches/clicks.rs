@@ -1,6 +1,7 @@
 //! Rows per second of the operators alone: batches in memory, no decoding, no output.
 //!
-//! `cargo bench -p headwater-stream` prints one line per scenario: the best of three runs.
+//! `cargo bench -p headwater-stream` prints one line per scenario: the best of three runs. With `-- restart` only the
+//! restart of a pipeline with many keys.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "a benchmark")]
 
 use std::collections::BTreeMap;
