@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{CsvConfig, CsvDecoder, CsvRows, OPTIONS, write_field};
 use crate::lines::Decode;
-use crate::text::{CastText, TimeZone};
+use crate::text::shown;
 use crate::values;
 
 fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
@@ -23,20 +23,6 @@ fn decode(schema: &SchemaRef, config: CsvConfig, text: &str) -> Result<RecordBat
     let mut decoder = CsvDecoder::new(Arc::clone(schema), config, Arc::default())?;
     decoder.decode(text.as_bytes()).map_err(|bad| bad.error)?;
     decoder.finish()
-}
-
-fn shown(batch: &RecordBatch) -> Vec<String> {
-    let text = CastText::new(TimeZone::UTC);
-    (0..batch.num_rows())
-        .map(|row| {
-            let mut line = String::new();
-            for (index, column) in batch.columns().iter().enumerate() {
-                line.push_str(if index > 0 { "|" } else { "" });
-                text.write(column, row, &mut line).expect("text");
-            }
-            line
-        })
-        .collect()
 }
 
 const PAIR: [(&str, DataType); 2] = [("s", DataType::Utf8), ("d", DataType::Decimal128(10, 2))];

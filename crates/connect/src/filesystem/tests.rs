@@ -14,7 +14,7 @@ use headwater_change::{
 use proptest::prelude::*;
 
 use super::{OPTIONS, sink, source};
-use crate::text::{CastText, TimeZone};
+use crate::text::shown;
 
 const NOW: Duration = Duration::ZERO;
 const BIG: usize = 1 << 20;
@@ -56,20 +56,6 @@ fn drain(reader: &mut dyn Reader, budget: usize) -> Result<(Vec<String>, Vec<Pos
             Read::Schema(_) => panic!("no schema changes here"),
         }
     }
-}
-
-fn shown(batch: &RecordBatch) -> Vec<String> {
-    let text = CastText::new(TimeZone::UTC);
-    (0..batch.num_rows())
-        .map(|row| {
-            let mut line = String::new();
-            for (index, column) in batch.columns().iter().enumerate() {
-                line.push_str(if index > 0 { "|" } else { "" });
-                text.write(column, row, &mut line).expect("text");
-            }
-            line
-        })
-        .collect()
 }
 
 fn read_all(request: TableRequest) -> Result<Vec<String>> {

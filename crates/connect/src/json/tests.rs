@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{JsonConfig, JsonDecoder, JsonRows, OPTIONS};
 use crate::lines::Decode;
-use crate::text::{CastText, TimeZone};
+use crate::text::shown;
 use crate::values;
 
 fn schema(fields: &[(&str, DataType)]) -> SchemaRef {
@@ -23,21 +23,6 @@ fn decode(schema: &SchemaRef, config: JsonConfig, text: &str) -> Result<RecordBa
     let mut decoder = JsonDecoder::new(Arc::clone(schema), config, Arc::default())?;
     decoder.decode(text.as_bytes()).map_err(|bad| bad.error)?;
     decoder.finish()
-}
-
-/// The rows as Flink's casts show them.
-fn shown(batch: &RecordBatch) -> Vec<String> {
-    let text = CastText::new(TimeZone::UTC);
-    (0..batch.num_rows())
-        .map(|row| {
-            let mut line = String::new();
-            for (index, column) in batch.columns().iter().enumerate() {
-                line.push_str(if index > 0 { "|" } else { "" });
-                text.write(column, row, &mut line).expect("text");
-            }
-            line
-        })
-        .collect()
 }
 
 fn strict(fields: &[(&str, DataType)], text: &str) -> Vec<String> {

@@ -68,7 +68,9 @@ impl CastText {
             | DataType::LargeList(_)
             | DataType::FixedSizeList(..)
             | DataType::Map(..)
-            | DataType::Struct(_) => self.write_nested(column, row, out)?,
+            | DataType::Struct(_) => {
+                write_nested(column, row, ("(", ")"), out, |column, row, out| self.write(column, row, out))?;
+            }
             other => return self.write_other(other, column, row, out),
         }
         Ok(())
@@ -89,35 +91,6 @@ impl CastText {
             return self.write(values, index, out);
         } else {
             return Err(no_text(data_type));
-        }
-        Ok(())
-    }
-
-    fn write_nested(&self, column: &dyn Array, row: usize, out: &mut String) -> Result<()> {
-        if let Some(map) = column.as_map_opt() {
-            let entries = map.value(row);
-            out.push('{');
-            for index in 0..entries.len() {
-                comma(index, out);
-                self.write(entries.column(0), index, out)?;
-                out.push('=');
-                self.write(entries.column(1), index, out)?;
-            }
-            out.push('}');
-        } else if let Some(fields) = column.as_struct_opt() {
-            out.push('(');
-            for (index, field) in fields.columns().iter().enumerate() {
-                comma(index, out);
-                self.write(field, row, out)?;
-            }
-            out.push(')');
-        } else if let Some(items) = list_value(column, row) {
-            out.push('[');
-            for index in 0..items.len() {
-                comma(index, out);
-                self.write(&items, index, out)?;
-            }
-            out.push(']');
         }
         Ok(())
     }
@@ -154,6 +127,42 @@ pub(crate) fn interval_parts(column: &dyn Array, row: usize, unit: IntervalUnit)
             (i64::from(value.months), i64::from(value.days) * DAY_MILLIS + value.nanoseconds / 1_000_000)
         }
     }
+}
+
+/// Appends a map, row or array whose values `write` appends; `row_marks` stand around the fields of a row.
+pub(super) fn write_nested(
+    column: &dyn Array,
+    row: usize,
+    row_marks: (&str, &str),
+    out: &mut String,
+    write: impl Fn(&dyn Array, usize, &mut String) -> Result<()>,
+) -> Result<()> {
+    if let Some(map) = column.as_map_opt() {
+        let entries = map.value(row);
+        out.push('{');
+        for index in 0..entries.len() {
+            comma(index, out);
+            write(entries.column(0), index, out)?;
+            out.push('=');
+            write(entries.column(1), index, out)?;
+        }
+        out.push('}');
+    } else if let Some(fields) = column.as_struct_opt() {
+        out.push_str(row_marks.0);
+        for (index, field) in fields.columns().iter().enumerate() {
+            comma(index, out);
+            write(field, row, out)?;
+        }
+        out.push_str(row_marks.1);
+    } else if let Some(items) = list_value(column, row) {
+        out.push('[');
+        for index in 0..items.len() {
+            comma(index, out);
+            write(&items, index, out)?;
+        }
+        out.push(']');
+    }
+    Ok(())
 }
 
 /// Flink has two kinds of interval: `+1-06` (years and months) and `+1 00:00:00.000` (days and time).

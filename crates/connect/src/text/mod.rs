@@ -106,3 +106,18 @@ pub(crate) fn no_text(data_type: &DataType) -> Error {
     Error::usage("text.type", format!("values of the type {data_type} cannot be written as text"))
         .hint("CAST the column to a type that has a text")
 }
+
+/// Rows as CAST shows them, for tests.
+#[cfg(test)]
+pub(crate) fn shown(batch: &arrow::array::RecordBatch) -> Vec<String> {
+    let text = CastText::new(TimeZone::UTC);
+    let line = |row| {
+        let mut line = String::new();
+        for (index, column) in batch.columns().iter().enumerate() {
+            line.push_str(if index > 0 { "|" } else { "" });
+            text.write(column, row, &mut line).expect("text");
+        }
+        line
+    };
+    (0..batch.num_rows()).map(line).collect()
+}

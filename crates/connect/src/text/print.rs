@@ -7,7 +7,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use headwater_change::{Op, Result};
 
-use super::cast::{comma, interval_parts, list_value};
+use super::cast::{comma, interval_parts, write_nested};
 use super::time::{needed_digits, split_days, split_seconds, write_date, write_fraction, write_padded, write_time};
 use super::{CastText, TimeZone, binary_value, dictionary_value, temporal_value, unit_scale};
 
@@ -69,37 +69,10 @@ impl PrintText {
             | DataType::LargeList(_)
             | DataType::FixedSizeList(..)
             | DataType::Map(..)
-            | DataType::Struct(_) => self.write_nested(column, row, out)?,
+            | DataType::Struct(_) => {
+                write_nested(column, row, ("+I[", "]"), out, |column, row, out| self.write(column, row, out))?;
+            }
             _ => self.cast.write(column, row, out)?,
-        }
-        Ok(())
-    }
-
-    fn write_nested(&self, column: &dyn Array, row: usize, out: &mut String) -> Result<()> {
-        if let Some(map) = column.as_map_opt() {
-            let entries = map.value(row);
-            out.push('{');
-            for index in 0..entries.len() {
-                comma(index, out);
-                self.write(entries.column(0), index, out)?;
-                out.push('=');
-                self.write(entries.column(1), index, out)?;
-            }
-            out.push('}');
-        } else if let Some(fields) = column.as_struct_opt() {
-            out.push_str("+I[");
-            for (index, field) in fields.columns().iter().enumerate() {
-                comma(index, out);
-                self.write(field, row, out)?;
-            }
-            out.push(']');
-        } else if let Some(items) = list_value(column, row) {
-            out.push('[');
-            for index in 0..items.len() {
-                comma(index, out);
-                self.write(&items, index, out)?;
-            }
-            out.push(']');
         }
         Ok(())
     }
