@@ -229,6 +229,10 @@ async fn check(conn: &mut Conn, plan: &Plan, log: &str) {
     let tries = number(conn, "SELECT COUNT(*) FROM job_attempts").await;
     let rescued = number(conn, "SELECT COUNT(*) FROM job_attempts WHERE error_message LIKE 'lease expired%'").await;
     eprintln!("{jobs} jobs; {tries} failed tries, {rescued} of them rescued from workers whose lease expired");
+    let others = "SELECT LEFT(error_message, 300), COUNT(*) FROM job_attempts WHERE error_message NOT LIKE 'lease expired%' \
+                  GROUP BY 1 ORDER BY 2 DESC LIMIT 5";
+    let others: Vec<(String, u64)> = conn.query(others).await.expect("messages");
+    others.iter().for_each(|(message, count)| eprintln!("{count} times: {message}"));
     assert!(rescued > 0, "some worker lost its lease");
     assert!(!log.to_ascii_lowercase().contains("deadlock"), "the server saw a deadlock:\n{log}");
 }
