@@ -3,24 +3,26 @@
 
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use headwater_mysql::driver::prelude::Queryable;
 use headwater_testkit::servers::{Flavor, Server};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// The command against one database.
 struct Jobs(String);
 
 impl Jobs {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+        command.arg("jobs").args(arguments).env("HEADWATER_MYSQL_URL", &self.0);
+        command
+    }
+
     fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_headwater"))
-            .arg("jobs")
-            .args(arguments)
-            .env("HEADWATER_MYSQL_URL", &self.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = self.command(arguments);
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         // A command that ends before it reads closes the pipe.
         let _ = process.stdin.take().unwrap().write_all(input.as_bytes());
         process.wait_with_output().unwrap()
@@ -42,20 +44,22 @@ impl Jobs {
     }
 }
 
-fn create_database(url: &str) {
+/// The first column of what a statement gives.
+fn run_sql(url: &str, sql: &str) -> Vec<String> {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let access = headwater_mysql::Access::from_url(url).unwrap();
         let mut conn = headwater_mysql::client::connect(&access, &[]).await.unwrap();
-        conn.query_drop("CREATE DATABASE shop").await.unwrap();
+        let rows = conn.query(sql).await.unwrap();
         conn.disconnect().await.unwrap();
-    });
+        rows
+    })
 }
 
 fn on(flavor: Flavor, test: &str) {
     let Some(server) = Server::for_test(test, flavor).unwrap() else { return };
     let url = |database: &str| format!("mysql://root@127.0.0.1:{}{database}?ssl-mode=disabled", server.port());
-    create_database(&url(""));
+    run_sql(&url(""), "CREATE DATABASE shop");
     let jobs = Jobs(url("/shop"));
     let text = jobs.fails(&["ls"], "", 2);
     assert!(text.contains("jobs.tables_missing") && text.contains("headwater jobs init"), "{text}");
@@ -104,6 +108,36 @@ fn on(flavor: Flavor, test: &str) {
     assert_eq!(jobs.says(&["resume", "slow"], ""), "slow resumed\n");
     let warned = jobs.run(&["stats", "--output", "json"], "");
     assert!(String::from_utf8_lossy(&warned.stderr).contains("no worker is alive"));
+    a_worker_runs_what_was_enqueued_with_its_file(&jobs, &url("/shop"));
+}
+
+/// The file has the key of payloads; `--url` stands instead of its address.
+fn a_worker_runs_what_was_enqueued_with_its_file(jobs: &Jobs, url: &str) {
+    run_sql(url, "CREATE TABLE notes (note TEXT)");
+    let folder = tempfile::tempdir().unwrap();
+    let (file, key) = (folder.path().join("jobs.toml"), folder.path().join("key"));
+    std::fs::write(&key, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
+    let text = format!(
+        "url = 'mysql://nobody@127.0.0.1:1/nowhere'\n[encryption]\nkeys = {{ k = 'file:{}' }}\n\
+         [types.NOTE]\nsql = 'INSERT INTO notes VALUES (:text)'\n",
+        key.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let from_file = ["--config", file.to_str().unwrap(), "--url", url];
+    jobs.says(
+        &[&["enqueue"], from_file.as_slice()].concat(),
+        r#"{"job_type": "NOTE", "payload": {"text": "confidential"}}"#,
+    );
+    assert!(!jobs.says(&["show", "4"], "").contains("confidential"));
+
+    let mut worker = jobs.command(&[&["work"], from_file.as_slice()].concat()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(30);
+    while jobs.says(&["ls", "--type", "NOTE", "--output", "json"], "") != "" && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    kill(Pid::from_raw(worker.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert!(worker.wait().unwrap().success());
+    assert_eq!(run_sql(url, "SELECT note FROM notes"), ["confidential"]);
 }
 
 #[test]

@@ -99,6 +99,9 @@ pub(crate) struct Common {
     /// Where the queue is: mysql://user:password@host:3306/database; HEADWATER_MYSQL_URL by default.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// The workers' configuration: where the queue is, and what `enqueue` encrypts payloads with.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// How the answer is printed.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     pub(crate) output: Output,

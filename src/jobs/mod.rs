@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use headwater_change::{Error, Place, Result};
+use headwater_jobs::config::Connection;
 use headwater_jobs::operate::{self, Cancelled, Change, Filter, Order, Retried, Tail};
 use headwater_jobs::{Queue, schema};
 use headwater_mysql::Access;
@@ -64,8 +65,13 @@ fn access(url: Option<&str>) -> Result<Access> {
 }
 
 /// A queue whose tables are there.
-async fn open(url: Option<&str>) -> Result<Queue> {
-    let queue = Queue::connect(access(url)?).await?;
+async fn open(common: &Common) -> Result<Queue> {
+    let url = common.url.as_deref();
+    let (access, cipher) = match &common.config {
+        Some(path) => Connection::read(path, url).map(|connection| (connection.access, connection.cipher))?,
+        None => (access(url)?, None),
+    };
+    let queue = Queue::connect(access).await?.with_cipher(cipher);
     let mut conn = queue.session().await?;
     schema::check(&mut conn).await?;
     queue.give_back(conn);
@@ -114,19 +120,19 @@ async fn list(arguments: ListArguments) -> Result<()> {
         order,
         limit: arguments.limit,
     };
-    let queue = open(arguments.common.url.as_deref()).await?;
+    let queue = open(&arguments.common).await?;
     let listing = operate::list(&queue, &filter).await?;
     Printer::new(arguments.common.output).jobs(&listing)
 }
 
 async fn show(id: u64, common: &Common) -> Result<()> {
-    let queue = open(common.url.as_deref()).await?;
+    let queue = open(common).await?;
     let details = operate::show(&queue, id).await?;
     Printer::new(common.output).details(&details)
 }
 
 async fn retry(arguments: RetryArguments) -> Result<()> {
-    let queue = open(arguments.common.url.as_deref()).await?;
+    let queue = open(&arguments.common).await?;
     let printer = Printer::new(arguments.common.output);
     if arguments.all_dead {
         let (of_queue, of_type) = (arguments.queue.as_deref(), arguments.job_type.as_deref());
@@ -142,7 +148,7 @@ async fn retry(arguments: RetryArguments) -> Result<()> {
 }
 
 async fn cancel(arguments: CancelArguments) -> Result<()> {
-    let queue = open(arguments.common.url.as_deref()).await?;
+    let queue = open(&arguments.common).await?;
     let ids =
         if arguments.with_dependents { operate::with_dependents(&queue, &arguments.ids).await? } else { arguments.ids };
     let changes = operate::cancel(&queue, &ids).await?;
@@ -172,7 +178,7 @@ fn all_done<T: PartialEq>(changes: &[Change<T>], good: impl Fn(&T) -> bool, unkn
 }
 
 async fn pause(name: &str, paused: bool, common: &Common) -> Result<()> {
-    let queue = open(common.url.as_deref()).await?;
+    let queue = open(common).await?;
     let known = operate::queues(&queue).await?.iter().any(|queue| queue == name);
     let changed = match paused {
         true => operate::pause(&queue, name).await?,
@@ -185,14 +191,14 @@ async fn pause(name: &str, paused: bool, common: &Common) -> Result<()> {
 }
 
 async fn stats(common: &Common) -> Result<()> {
-    let queue = open(common.url.as_deref()).await?;
+    let queue = open(common).await?;
     let stats = operate::stats(&queue).await?;
     Printer::new(common.output).stats(&stats)
 }
 
 #[expect(clippy::disallowed_methods, reason = "following a table asks it once a second")]
 async fn tail(since: Duration, common: &Common) -> Result<()> {
-    let queue = open(common.url.as_deref()).await?;
+    let queue = open(common).await?;
     let printer = Printer::new(common.output);
     let mut tail = Tail::since(&queue, since).await?;
     loop {
@@ -204,7 +210,7 @@ async fn tail(since: Duration, common: &Common) -> Result<()> {
 }
 
 async fn enqueue(file: Option<PathBuf>, common: &Common) -> Result<()> {
-    let queue = open(common.url.as_deref()).await?;
+    let queue = open(common).await?;
     let (lines, name): (Box<dyn BufRead>, String) = match file.filter(|path| path != Path::new("-")) {
         Some(path) => {
             let name = path.display().to_string();

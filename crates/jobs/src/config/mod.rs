@@ -68,12 +68,7 @@ impl Config {
     /// # Errors
     /// `jobs.config` with file and line; what [`Http::new`], [`Sql::new`], [`Cipher::new`] and [`Access::from_url`] say.
     pub fn read(path: &Path, url: Option<&str>) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            Error::usage("jobs.config", format!("the configuration cannot be read: {error}"))
-                .hint("name the file with --config; docs/jobs/config.md shows what it holds")
-                .at(Place::File { path: path.display().to_string(), line: 0 })
-        })?;
-        Self::parse(&text, path, url)
+        Self::parse(&text(path)?, path, url)
     }
 
     /// Reads the text of a file; `path` is for errors.
@@ -83,6 +78,34 @@ impl Config {
     pub fn parse(text: &str, path: &Path, url: Option<&str>) -> Result<Self> {
         parse(text, path, url, &|name| std::env::var(name).ok())
     }
+}
+
+/// Where the queue is and what its payloads are encrypted with: what a file tells those who run no jobs. Secrets of
+/// handlers are not looked for.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Where the queue is.
+    pub access: Access,
+    /// Encrypts and decrypts payloads.
+    pub cipher: Option<Cipher>,
+}
+
+impl Connection {
+    /// Reads a file. A `url` from elsewhere stands instead of the file's `url` and `password`.
+    ///
+    /// # Errors
+    /// As of [`Config::read`].
+    pub fn read(path: &Path, url: Option<&str>) -> Result<Self> {
+        connection(&text(path)?, path, url, &|name| std::env::var(name).ok())
+    }
+}
+
+fn text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|error| {
+        Error::usage("jobs.config", format!("the configuration cannot be read: {error}"))
+            .hint("name the file with --config; docs/jobs/config.md shows what it holds")
+            .at(Place::File { path: path.display().to_string(), line: 0 })
+    })
 }
 
 /// What the environment says about a name.
@@ -96,9 +119,15 @@ struct Reading<'a> {
     environment: Environment<'a>,
 }
 
+fn connection(text: &str, path: &Path, url: Option<&str>, environment: Environment<'_>) -> Result<Connection> {
+    let reading = Reading { text, path: path.display().to_string(), url, environment };
+    let file = reading.file()?;
+    Ok(Connection { access: reading.access(&file)?, cipher: reading.cipher(&file)? })
+}
+
 fn parse(text: &str, path: &Path, url: Option<&str>, environment: Environment<'_>) -> Result<Config> {
     let reading = Reading { text, path: path.display().to_string(), url, environment };
-    let file: File = toml::from_str(text).map_err(|error| reading.syntax(&error))?;
+    let file = reading.file()?;
     let mut handlers = Handlers::new();
     for (name, entry) in &file.types {
         let at = entry.span().start;
@@ -119,11 +148,15 @@ fn parse(text: &str, path: &Path, url: Option<&str>, environment: Environment<'_
         queues: queues.iter().map(|(name, entry)| reading.queue(name, entry)).collect::<Result<_>>()?,
         handlers,
         schedules: file.schedules.iter().map(|(name, entry)| reading.schedule(name, entry)).collect::<Result<_>>()?,
-        cipher: file.encryption.as_ref().map(|entry| reading.cipher(entry)).transpose()?,
+        cipher: reading.cipher(&file)?,
     })
 }
 
 impl Reading<'_> {
+    fn file(&self) -> Result<File> {
+        toml::from_str(self.text).map_err(|error| self.syntax(&error))
+    }
+
     /// The place of an offset in the text.
     fn place(&self, offset: usize) -> Place {
         let before = self.text.get(..offset).unwrap_or(self.text);
@@ -244,7 +277,8 @@ impl Reading<'_> {
         })
     }
 
-    fn cipher(&self, entry: &Spanned<file::Encryption>) -> Result<Cipher> {
+    fn cipher(&self, file: &File) -> Result<Option<Cipher>> {
+        let Some(entry) = &file.encryption else { return Ok(None) };
         let offset = entry.span().start;
         let keys = self.secrets(&entry.get_ref().keys)?;
         let current = match (&entry.get_ref().current, keys.as_slice()) {
@@ -253,7 +287,7 @@ impl Reading<'_> {
             (None, _) => return Err(self.wrong(offset, "no key is named to encrypt with", "write use = \"…\"")),
         };
         let keys = keys.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-        Cipher::new(keys, current).map_err(|error| error.at(self.place(offset)))
+        Cipher::new(keys, current).map(Some).map_err(|error| error.at(self.place(offset)))
     }
 
     fn handler(&self, entry: &TypeEntry, offset: usize) -> Result<(Arc<dyn Handler>, Settings)> {

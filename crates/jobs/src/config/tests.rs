@@ -49,6 +49,18 @@ fn read_with(text: &str, url: Option<&str>) -> Result<Config> {
 }
 
 #[test]
+fn who_runs_no_jobs_needs_no_secrets_of_handlers() {
+    let text = "url = 'mysql://worker@db/shop'\n[encryption]\nkeys = { k = 'env:KEY' }\n[types.HOOK]\n\
+                http = { url = 'https://example.com/hook', headers = { Authorization = 'env:TOKEN' } }";
+    let key = |name: &str| (name == "KEY").then(|| "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned());
+    let error = parse(text, Path::new("jobs.toml"), None, &key).err().expect("no token");
+    assert!(error.to_string().contains("TOKEN"), "{error:?}");
+    let read = connection(text, Path::new("jobs.toml"), None, &key).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(read.access.to_string(), "worker@db:3306/shop");
+    assert!(read.cipher.is_some());
+}
+
+#[test]
 fn every_key_is_read() {
     let config = read(WHOLE).unwrap_or_else(|error| panic!("{error:?}"));
     assert_eq!(config.access.to_string(), "worker@127.0.0.1:3307/shop");
