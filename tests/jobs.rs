@@ -132,7 +132,7 @@ fn a_worker_runs_what_was_enqueued_with_its_file(jobs: &Jobs, url: &str) {
 
     let mut worker = jobs.command(&[&["work"], from_file.as_slice()].concat()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(30);
-    while jobs.says(&["ls", "--type", "NOTE", "--output", "json"], "") != "" && Instant::now() < end {
+    while !jobs.says(&["ls", "--type", "NOTE", "--output", "json"], "").is_empty() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(50));
     }
     kill(Pid::from_raw(worker.id().cast_signed()), Signal::SIGTERM).unwrap();

@@ -22,7 +22,7 @@ fn both(test: &str, check: impl Fn(&Jobs)) {
 /// A worker of these job types.
 fn work(jobs: &Jobs, types: &str) -> Running {
     let text = format!("url = \"mysql://root@127.0.0.1:{}/shop\"\n{types}", jobs.server.port());
-    let config = Config::parse(&text, Path::new("jobs.toml")).unwrap_or_else(|error| panic!("{error:?}"));
+    let config = Config::parse(&text, Path::new("jobs.toml"), None).unwrap_or_else(|error| panic!("{error:?}"));
     jobs.work(config.handlers, WorkerConfig { executors: config.executors, lease: config.lease, ..Default::default() })
 }
 
