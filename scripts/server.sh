@@ -55,8 +55,11 @@ up() {
     folder=$(mktemp -d "$(folder_root)/headwater-$KIND.XXXXXX")
     printf '%s\n' "$@" >"$folder/options"
     [[ $# -gt 0 ]] || : >"$folder/options"
+    # Of its own: a server that starts removes the temporary tables of all others there.
+    mkdir "$folder/tmp"
     if ! initialize "$(inside_of "$folder")" >"$folder/log" 2>&1; then
-        tail -20 "$folder/log" >&2
+        # What went wrong stands first; advice follows.
+        head -20 "$folder/log" >&2
         rm -rf "$folder"
         exit 1
     fi
