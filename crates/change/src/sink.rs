@@ -22,6 +22,9 @@ pub struct SinkDescription {
     pub accepts: ChangelogMode,
     /// Its guarantee across a restart.
     pub delivery: Delivery,
+    /// Whether it wants the changes that each row makes, as a log for people does. Other sinks get the net changes of a
+    /// batch, which fold to the same rows.
+    pub each_change: bool,
 }
 
 /// Something that can be written to. Building one touches nothing outside; opening it does.

@@ -25,7 +25,11 @@ pub const SETTINGS: &[OptionSpec] = &[
         Time,
         "how long a quiet source holds the watermark back; 0: for ever",
     ),
-    OptionSpec::new("table.exec.mini-batch.enabled", Bool, "accepted; changes of one batch are always merged"),
+    OptionSpec::new(
+        "table.exec.mini-batch.enabled",
+        Bool,
+        "accepted; `print` shows the changes of each row, other sinks get the net ones of a batch",
+    ),
     OptionSpec::new("table.exec.mini-batch.allow-latency", Time, "accepted; nothing is withheld"),
     OptionSpec::new("table.exec.mini-batch.size", Integer, "accepted; batches follow the input"),
     OptionSpec::new("table.exec.sink.upsert-materialize", Choice(&["none", "auto", "force"]), "accepted"),

@@ -56,7 +56,7 @@ struct Nowhere;
 
 impl Sink for Nowhere {
     fn describe(&self) -> SinkDescription {
-        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::ExactlyOnce }
+        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::ExactlyOnce, each_change: false }
     }
 
     fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {

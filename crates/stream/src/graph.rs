@@ -3,7 +3,7 @@
 //! The watermark of a node with several inputs is the least of theirs. Finished inputs hold nobody back, idle ones are
 //! left out until they have rows again, and a watermark never falls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use headwater_change::{ChangeBatch, Error, Result, TableId, Writer};
 use headwater_sql::{Node, NodeKind, StreamPlan};
@@ -55,15 +55,16 @@ struct SinkStage {
 }
 
 impl Graph {
-    /// Wires a plan; `writers` are those of its Sink and Collect nodes.
+    /// Wires a plan; `writers` are those of its Sink and Collect nodes. The nodes of `each` give the changes of each row.
     pub(crate) fn new(
         plan: &StreamPlan,
         mut writers: BTreeMap<u32, Box<dyn Writer>>,
+        each: &BTreeSet<u32>,
         runtime: &Runtime,
     ) -> Result<Self> {
         let mut stages: Vec<Stage> = Vec::with_capacity(plan.nodes.len());
         for (index, node) in plan.nodes.iter().enumerate() {
-            let verb = verb(node, plan, &mut writers, runtime)?;
+            let verb = verb(node, plan, &mut writers, each, runtime)?;
             let mut inputs = Vec::with_capacity(node.inputs.len());
             for (port, &input) in node.inputs.iter().enumerate() {
                 let from = input as usize;
@@ -259,6 +260,7 @@ fn verb(
     node: &Node,
     plan: &StreamPlan,
     writers: &mut BTreeMap<u32, Box<dyn Writer>>,
+    each: &BTreeSet<u32>,
     runtime: &Runtime,
 ) -> Result<Verb> {
     let input = || {
@@ -276,7 +278,10 @@ fn verb(
         NodeKind::Collect => return sink(TableId::bare("result"), &node.schema),
         NodeKind::Calc(calc) => Box::new(CalcOperator::new(calc, node.schema.clone())),
         NodeKind::Watermark(watermark) => Box::new(WatermarkOperator::new(watermark)),
-        NodeKind::Aggregate(aggregate) => Box::new(AggregateOperator::new(aggregate, node, input()?, runtime)?),
+        NodeKind::Aggregate(aggregate) => {
+            let each = each.contains(&node.id);
+            Box::new(AggregateOperator::new(aggregate, node, input()?, each, runtime)?)
+        }
         NodeKind::WindowAggregate(window) => Box::new(WindowOperator::new(window, node, input()?, runtime)?),
         NodeKind::Union => Box::new(UnionOperator),
     };

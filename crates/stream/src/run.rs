@@ -147,8 +147,9 @@ impl<'a> Running<'a> {
             pool: Arc::new(Pool::new(settings.parallelism)?),
             control: control.clone(),
         };
+        let each = above_sinks_of_each_change(plan, &sinks);
         let writers = open_writers(plan, sinks, &committed)?;
-        let mut graph = Graph::new(plan, writers, &runtime)?;
+        let mut graph = Graph::new(plan, writers, &each, &runtime)?;
         if let Some(times) = committed.notes.get(NOTE_TIMES) {
             graph.restore(backend.as_mut(), times)?;
         }
@@ -300,6 +301,19 @@ impl<'a> Running<'a> {
 }
 
 /// Opens all sinks and publishes what a crash may have kept from being published.
+/// All nodes whose changes reach a sink that wants those of each row.
+fn above_sinks_of_each_change(plan: &StreamPlan, sinks: &BTreeMap<u32, Box<dyn Sink>>) -> BTreeSet<u32> {
+    let mut each: BTreeSet<u32> =
+        sinks.iter().filter(|(_, sink)| sink.describe().each_change).map(|(node, _)| *node).collect();
+    // Inputs stand before their consumers.
+    for node in plan.nodes.iter().rev() {
+        if each.contains(&node.id) {
+            each.extend(&node.inputs);
+        }
+    }
+    each
+}
+
 fn open_writers(
     plan: &StreamPlan,
     sinks: BTreeMap<u32, Box<dyn Sink>>,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::crash::{Shared, folder, open};
 use common::history::{self, Row};
-use common::{PlanBuilder, run_one, settings};
+use common::{PlanBuilder, changes, run_one, settings};
 use headwater_change::{ChangelogMode, Op};
 use headwater_sql::StreamPlan;
 use headwater_state::MemoryBackend;
@@ -61,6 +61,20 @@ fn fold(plan: &StreamPlan, source: &ScriptedSource, cuts: &Cuts) -> (Vec<String>
     let settings = settings(cuts.parallelism, cuts.epoch_millis);
     let summary = run_one(plan, source, sink.clone(), Box::new(MemoryBackend::new()), &settings).expect("run");
     (sink.rows().expect("fold"), summary.late_rows)
+}
+
+/// Every change that a sink is given that wants those of each row, in order.
+fn each_change(plan: &StreamPlan, source: &ScriptedSource, cuts: &Cuts) -> Vec<String> {
+    let sink = CollectSink::new().each_change();
+    let source = source.recut(cuts.batches.clone(), cuts.transactions.clone());
+    let settings = settings(cuts.parallelism, cuts.epoch_millis);
+    run_one(plan, source, sink.clone(), Box::new(MemoryBackend::new()), &settings).expect("run");
+    let mut lines = changes(&sink);
+    if cuts.parallelism > 1 {
+        // Shards have no order between them.
+        lines.sort();
+    }
+    lines
 }
 
 /// The result of windows without their bounds, which are checked elsewhere.
@@ -137,6 +151,13 @@ proptest! {
     fn law_cuts_are_invisible_for_windows(history in history::appending(), one in cuts(), other in cuts()) {
         let (plan, source) = (windowed(ChangelogMode::Append), script(&history, true));
         prop_assert_eq!(fold(&plan, &source, &one), fold(&plan, &source, &other));
+    }
+
+    #[test]
+    fn law_cuts_are_invisible_in_each_change(history in history::updating(), one in cuts(), other in cuts()) {
+        let (plan, source) = (grouped(), script(&history, false));
+        let other = Cuts { parallelism: one.parallelism, ..other };
+        prop_assert_eq!(each_change(&plan, &source, &one), each_change(&plan, &source, &other));
     }
 
     #[test]

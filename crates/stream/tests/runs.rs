@@ -50,7 +50,7 @@ fn windows_fire_in_order_and_late_rows_are_dropped_and_counted() {
 }
 
 #[test]
-fn an_aggregate_gives_one_net_change_per_key_and_batch() {
+fn an_aggregate_gives_one_net_change_per_key_and_batch_or_those_of_each_row() {
     let rows = batch(
         "op | k Utf8 | v Int64
          +I | \"a\"  | 1
@@ -71,13 +71,29 @@ fn an_aggregate_gives_one_net_change_per_key_and_batch() {
     plan.collect(grouped);
     let sink = CollectSink::new();
     let source = ScriptedSource::new(vec![rows, more]).expect("script");
-    let summary =
-        run_one(&plan.0, source, sink.clone(), Box::new(MemoryBackend::new()), &settings(1, 1000)).expect("run");
+    let summary = run_one(&plan.0, source.clone(), sink.clone(), Box::new(MemoryBackend::new()), &settings(1, 1000))
+        .expect("run");
     assert_eq!(summary.stray_rows, 1);
     assert_eq!(
         changes(&sink),
         [
             "+I \"a\" | 2 | 3 | 2",
+            "+I null | 1 | 7 | 7",
+            "-U \"a\" | 2 | 3 | 2",
+            "+U \"a\" | 1 | 2 | 2",
+            "-D null | 1 | 7 | 7",
+        ]
+    );
+    let each = CollectSink::new().each_change();
+    let summary =
+        run_one(&plan.0, source, each.clone(), Box::new(MemoryBackend::new()), &settings(1, 1000)).expect("run");
+    assert_eq!(summary.stray_rows, 1);
+    assert_eq!(
+        changes(&each),
+        [
+            "+I \"a\" | 1 | 1 | 1",
+            "-U \"a\" | 1 | 1 | 1",
+            "+U \"a\" | 2 | 3 | 2",
             "+I null | 1 | 7 | 7",
             "-U \"a\" | 2 | 3 | 2",
             "+U \"a\" | 1 | 2 | 2",

@@ -33,6 +33,7 @@ pub enum SinkEvent {
 #[derive(Clone, Debug)]
 pub struct CollectSink {
     accepts: ChangelogMode,
+    each_change: bool,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -54,7 +55,13 @@ impl CollectSink {
 
     /// An empty one that takes only this kind of changelog.
     pub fn accepting(accepts: ChangelogMode) -> Self {
-        Self { accepts, shared: Arc::default() }
+        Self { accepts, each_change: false, shared: Arc::default() }
+    }
+
+    /// The same one, which wants the changes of each row.
+    #[must_use]
+    pub fn each_change(self) -> Self {
+        Self { each_change: true, ..self }
     }
 
     /// The published batches in the order of their epochs.
@@ -91,7 +98,11 @@ impl Default for CollectSink {
 
 impl Sink for CollectSink {
     fn describe(&self) -> SinkDescription {
-        SinkDescription { accepts: self.accepts.clone(), delivery: Delivery::ExactlyOnce }
+        SinkDescription {
+            accepts: self.accepts.clone(),
+            delivery: Delivery::ExactlyOnce,
+            each_change: self.each_change,
+        }
     }
 
     fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {

@@ -14,7 +14,7 @@ struct Blackhole;
 
 impl Sink for Blackhole {
     fn describe(&self) -> SinkDescription {
-        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce }
+        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce, each_change: false }
     }
 
     fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {

@@ -76,7 +76,7 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn describe(&self) -> SinkDescription {
-        SinkDescription { accepts: ChangelogMode::Append, delivery: Delivery::ExactlyOnce }
+        SinkDescription { accepts: ChangelogMode::Append, delivery: Delivery::ExactlyOnce, each_change: false }
     }
 
     fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {

@@ -41,7 +41,7 @@ impl PrintSink {
 
 impl Sink for PrintSink {
     fn describe(&self) -> SinkDescription {
-        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce }
+        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce, each_change: true }
     }
 
     fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {

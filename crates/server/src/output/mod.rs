@@ -84,7 +84,7 @@ impl OutputSink {
 
 impl Sink for OutputSink {
     fn describe(&self) -> SinkDescription {
-        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce }
+        SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce, each_change: false }
     }
 
     fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {

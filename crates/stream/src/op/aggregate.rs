@@ -1,8 +1,11 @@
 //! `GROUP BY` without a window: one row per key, kept up to date.
 //!
 //! For each batch every touched key gives at most one net change: `+I` when it is new, `-U`/`+U` when its result row
-//! changed, `-D` when its last row went, nothing when it is as it was. (Flink gives one per row; the folded result is the
-//! same, which is law 3.)
+//! changed, `-D` when its last row went, nothing when it is as it was. Flink gives one per row; the folded result is the
+//! same, which is law 3. Where a sink shows each change, a batch is taken in runs of rows with different keys, which
+//! gives Flink's changes.
+
+use std::collections::HashSet;
 
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::kernels::cmp::distinct;
@@ -17,12 +20,15 @@ use super::keyed::{Keyed, Runtime, Shard};
 use super::{Operator, Output};
 use crate::flow::Flow;
 use crate::group::groups::{Groups, KeyedBatch};
+use crate::group::table::hash_key;
 
 /// Runs an [`Aggregate`].
 pub(crate) struct AggregateOperator {
     keyed: Keyed<AggregateShard>,
     schema: SchemaRef,
     table: TableId,
+    /// Whether each row's changes are given, or the net ones of a batch.
+    each: bool,
 }
 
 struct AggregateShard {
@@ -50,12 +56,12 @@ struct Changes {
 
 impl AggregateOperator {
     /// An operator without groups.
-    pub(crate) fn new(aggregate: &Aggregate, node: &Node, input: &Node, runtime: &Runtime) -> Result<Self> {
+    pub(crate) fn new(aggregate: &Aggregate, node: &Node, input: &Node, each: bool, runtime: &Runtime) -> Result<Self> {
         let keyed = Keyed::new(node, input, (&aggregate.group, &aggregate.calls), false, runtime, |groups| {
             AggregateShard { groups, touched: Vec::new() }
         })?;
         let table = TableId::bare(format!("aggregate.{}", node.id));
-        Ok(Self { keyed, schema: node.schema.clone(), table })
+        Ok(Self { keyed, schema: node.schema.clone(), table, each })
     }
 
     fn emit(&self, rows: &RecordBatch, changes: Changes, out: &mut Output) -> Result<()> {
@@ -80,7 +86,12 @@ impl Operator for AggregateOperator {
     fn rows(&mut self, _port: usize, flow: Flow, out: &mut Output) -> Result<()> {
         let rows = flow.batch.rows();
         let prepared = self.keyed.prepare(rows, flow.batch.ops().map(|ops| &ops[..]), None)?;
-        for changes in self.keyed.run(prepared, AggregateShard::absorb)? {
+        let each = self.each;
+        let shards = self.keyed.run(prepared, move |shard, batch, rows| match each {
+            true => shard.absorb_each(batch, rows),
+            false => Ok(vec![shard.absorb(batch, rows)?]),
+        })?;
+        for changes in shards.into_iter().flatten() {
             self.keyed.control().add_stray_rows(changes.stray);
             self.emit(rows, changes, out)?;
         }
@@ -98,6 +109,23 @@ impl Operator for AggregateOperator {
 }
 
 impl AggregateShard {
+    /// As [`absorb`](Self::absorb), run by run.
+    fn absorb_each(&mut self, batch: &KeyedBatch, rows: Option<&[u32]>) -> Result<Vec<Changes>> {
+        let (mut runs, mut run, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
+        batch.keys.visit(rows, |row, bytes| {
+            // Two keys with one hash only end a run too early.
+            if !seen.insert(hash_key(0, bytes)) {
+                runs.push(std::mem::take(&mut run));
+                seen.clear();
+                seen.insert(hash_key(0, bytes));
+            }
+            run.push(row as u32);
+            Ok(())
+        })?;
+        runs.push(run);
+        runs.iter().map(|run| self.absorb(batch, Some(run))).collect()
+    }
+
     fn absorb(&mut self, batch: &KeyedBatch, rows: Option<&[u32]>) -> Result<Changes> {
         let groups = self.groups.intern(batch, rows, |_, _| ())?;
         self.touched.resize(self.groups.keys().capacity(), false);
