@@ -166,7 +166,9 @@ fn stopping_finishes_what_runs_and_gives_back_what_cannot() {
         }
         jobs.stop(running);
         let left: Vec<(u64, String, u32)> = jobs.rows("SELECT id, status, retry_count FROM jobs ORDER BY id");
-        assert_eq!(left, [(1, "PENDING".into(), 0), (3, "PENDING".into(), 0)], "given back without a try counted");
+        // Which of the two others ran beside the endless one is open: two sessions claim side by side.
+        let pending = |id| (id, "PENDING".to_owned(), 0);
+        assert!(left == [pending(1), pending(2)] || left == [pending(1), pending(3)], "no try is counted: {left:?}");
     });
 }
 
