@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use headwater_change::Result;
 use headwater_mysql::client::query_error;
-use headwater_mysql::driver::params;
 use headwater_mysql::driver::prelude::Queryable;
+use headwater_mysql::driver::{Conn, TxOpts, params};
 
 use crate::context::Context;
 
@@ -85,6 +85,25 @@ pub(crate) async fn give_back(conn: &mut impl Queryable, ids: &[u64], token: u64
     let count = result.affected_rows();
     result.drop_result().await.map_err(|error| query_error("take jobs back", error))?;
     Ok(count)
+}
+
+/// Gives back, without a try counted, what a claim took whose commit was sent and not answered. The rows are waited for,
+/// by a locking read: the server may still be at that commit, and an UPDATE alone would pass over rows that were not
+/// RUNNING before it. Returns how many there were.
+pub(crate) async fn give_back_unheard(conn: &mut Conn, ids: &[u64], token: u64) -> Result<u64> {
+    let failed = |error| query_error("look for the jobs of a claim", error);
+    let mut transaction = conn.start_transaction(TxOpts::default()).await.map_err(failed)?;
+    let sql = format!("SELECT id, locked_by, status FROM jobs WHERE {} ORDER BY id FOR UPDATE", id_list(ids));
+    let rows: Vec<(u64, Option<u64>, String)> = transaction.query(sql).await.map_err(failed)?;
+    let held = rows.into_iter().filter(|(_, by, _)| *by == Some(token));
+    let (stopped, held): (Vec<_>, Vec<_>) = held.partition(|(_, _, status)| status == "CANCELLING");
+    let held: Vec<u64> = held.into_iter().map(|(id, _, _)| id).collect();
+    let mut back = give_back(&mut transaction, &held, token, Duration::ZERO).await?;
+    for (id, _, _) in stopped {
+        back += u64::from(cancelled(&mut transaction, id, token).await?);
+    }
+    transaction.commit().await.map_err(failed)?;
+    Ok(back)
 }
 
 /// Completes one job in the transaction of its handler, with history where its queue keeps one.

@@ -254,3 +254,10 @@ fn parts(mut jobs: &[NewJob], limit: usize) -> impl Iterator<Item = &[NewJob]> {
 pub(crate) async fn open(access: &Access) -> Result<Conn> {
     client::connect(access, SESSION).await
 }
+
+/// Whether the server gave a statement up so that another one could go on.
+pub(crate) fn is_lock_trouble(error: &Error) -> bool {
+    use headwater_mysql::driver;
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<driver::Error>());
+    matches!(cause, Some(driver::Error::Server(server)) if matches!(server.code, 1205 | 1213))
+}

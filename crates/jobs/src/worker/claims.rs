@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::shared::{Phase, Shared};
 use crate::Stop;
 use crate::claim::{self, Pick, Picked, QueueClaims};
+use crate::complete;
 use crate::job::Job;
 use crate::limits::{self, Limits};
 use crate::metrics::label;
@@ -43,6 +44,8 @@ struct Claimer {
     /// Whether a job may start while the commit of its claim is on its way. Not after a commit that failed: a server
     /// that refuses them would have the same job started again and again.
     early: bool,
+    /// Claims whose commit was sent and not answered: their tokens and jobs.
+    unheard: Vec<(u64, Vec<u64>)>,
 }
 
 /// Smooth weighted round robin.
@@ -58,7 +61,8 @@ pub(super) async fn run(shared: Arc<Shared>, jobs: mpsc::UnboundedSender<Claimed
         (QueueClaims::new(queue.name.clone()), weight)
     });
     let queues = queues.collect();
-    let mut claimer = Claimer { shared: Arc::clone(&shared), jobs, conn: None, queues, early: true };
+    let mut claimer =
+        Claimer { shared: Arc::clone(&shared), jobs, conn: None, queues, early: true, unheard: Vec::new() };
     let mut failures = 0;
     while shared.phase() == Phase::Working {
         let room = claimer.room().await;
@@ -81,6 +85,10 @@ pub(super) async fn run(shared: Arc<Shared>, jobs: mpsc::UnboundedSender<Claimed
                 claimer.trouble(&error, failures).await;
             }
         }
+    }
+    if let Err(error) = claimer.settle().await {
+        // The lease ends with the worker, and they get one more try.
+        tracing::warn!(code = error.code(), detail = error.detail_text(), "jobs not given back: {error}");
     }
 }
 
@@ -125,6 +133,7 @@ impl Claimer {
     /// One claim from each queue in turn until the room is full. Returns how many jobs were found.
     async fn round(&mut self, room: usize) -> Result<usize> {
         let mut found = 0;
+        self.settle().await?;
         // A lease that is about to end is no time to take more.
         if self.shared.lease.left() < self.shared.lease.length() / 4 {
             self.shared.pause(Duration::from_millis(100)).await;
@@ -137,6 +146,24 @@ impl Claimer {
             found += self.claim(index, room - found).await?;
         }
         Ok(found)
+    }
+
+    /// Gives back what claims took whose commit was not heard of. It may have been done all the same, and then the jobs
+    /// are held under this worker's living lease while nobody here knows of them.
+    async fn settle(&mut self) -> Result<()> {
+        while let Some((token, ids)) = self.unheard.last() {
+            let mut conn = match self.conn.take() {
+                Some(conn) => conn,
+                None => self.shared.queue.session().await?,
+            };
+            let back = complete::give_back_unheard(&mut conn, ids, *token).await?;
+            if back > 0 {
+                tracing::warn!("{back} jobs were claimed by a commit that was not heard of: given back");
+            }
+            self.unheard.pop();
+            self.conn = Some(conn);
+        }
+        Ok(())
     }
 
     /// The queues, the one whose turn it is first.
@@ -215,7 +242,7 @@ impl Claimer {
         // was sent is committed even if this process dies now.
         let early = self.early && count > 0 && count <= 4 && self.shared.fresh.load(Ordering::Relaxed);
         if !early {
-            confirm.await?;
+            confirm.await.inspect_err(|_| self.unheard.push((picked.token, ids.clone())))?;
             self.early = true;
             self.hand_on(picked.jobs, None);
             return Ok(());
@@ -234,6 +261,7 @@ impl Claimer {
             for job in ids.iter().filter_map(|id| running.get(id)) {
                 job.stop.send_if_modified(|stop| stop.replace(Stop::LeaseLost).is_none());
             }
+            self.unheard.push((picked.token, ids.clone()));
         }
         outcome
     }
@@ -280,7 +308,7 @@ impl Claimer {
 
     async fn trouble(&mut self, error: &Error, failures: u32) {
         self.conn = None;
-        if super::is_lock_trouble(error) {
+        if crate::queue::is_lock_trouble(error) {
             self.shared.metrics.deadlocks.inc();
         }
         tracing::warn!(code = error.code(), detail = error.detail_text(), "no claim: {error}");

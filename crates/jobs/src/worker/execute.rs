@@ -39,6 +39,10 @@ pub(super) async fn dispatch(shared: Arc<Shared>, mut buffer: mpsc::UnboundedRec
                 let ahead = shared.ahead.load(Ordering::Relaxed);
                 shared.ahead.store(ahead / 2, Ordering::Relaxed);
             }
+            if shared.lease.is_lost(job.token) {
+                shared.send(Finished::of(&job, End::Lost));
+                continue;
+            }
             // Somebody with time should have it: the lease may end before its run, or the worker is stopping.
             if shared.phase() != Phase::Working || waited > shared.lease.length() / 2 {
                 shared.send(Finished::of(&job, End::GivenBack));

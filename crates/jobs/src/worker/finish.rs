@@ -169,7 +169,7 @@ async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
                 return;
             }
             Err(error) => {
-                if super::is_lock_trouble(&error) {
+                if crate::queue::is_lock_trouble(&error) {
                     shared.metrics.deadlocks.inc();
                 }
                 tracing::warn!(

@@ -67,7 +67,7 @@ async fn step_once(shared: &Shared, conn: &mut Option<Conn>, beat: bool, limits:
         };
         if (beat || shared.lease.left().is_zero()) && !shared.lease.renew(&mut open).await? {
             lose(shared);
-            shared.lease.renew_registration(&mut open).await?;
+            shared.lease.start_over(&mut open).await?;
         }
         probe(shared, &mut open).await?;
         if limits {

@@ -177,10 +177,3 @@ fn privilege(error: Error, queue: &Queue) -> Error {
         .hint(schema::grants(database, "'worker'@'%'").join("\n"))
         .caused_by(error)
 }
-
-/// Whether the server gave a statement up so that another one could go on.
-fn is_lock_trouble(error: &Error) -> bool {
-    use headwater_mysql::driver;
-    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<driver::Error>());
-    matches!(cause, Some(driver::Error::Server(server)) if matches!(server.code, 1205 | 1213))
-}
