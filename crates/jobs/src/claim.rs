@@ -131,6 +131,9 @@ pub(crate) async fn begin(conn: &mut Conn) -> Result<()> {
     conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))
 }
 
+/// Candidates that a claim on MariaDB looks at beyond those it wants: others may hold some of them.
+const SPARE: usize = 100;
+
 async fn select(
     conn: &mut Conn,
     open: bool,
@@ -139,32 +142,96 @@ async fn select(
     order: &str,
     pick: Pick,
 ) -> Result<Vec<Job>> {
-    let ask = |error| query_error("claim jobs", error);
-    let sql = select_sql(pick.flavor, queue, condition, order, pick.wanted);
-    // Beginning and picking are one round trip.
-    let sql = if open { sql } else { format!("START TRANSACTION; {sql}") };
-    let mut result = conn.query_iter(sql).await.map_err(ask)?;
-    if !open {
-        let _: Vec<Row> = result.collect().await.map_err(ask)?;
+    let Pick { flavor, wanted, token } = pick;
+    if flavor == Flavor::MySql {
+        let rows = ask(conn, open, &select_sql(queue, condition, order, wanted)).await?;
+        return rows.into_iter().map(|row| job(row, queue, token)).collect();
     }
-    let rows: Vec<Row> = result.collect().await.map_err(ask)?;
-    result.drop_result().await.map_err(ask)?;
-    rows.into_iter().map(|row| job(row, queue, pick.token)).collect()
+    let mut open = open;
+    let mut jobs: Vec<Job> = Vec::new();
+    for part in 0.. {
+        let slice = Slice { size: wanted + SPARE, part };
+        let wanted = wanted - jobs.len();
+        for row in ask(conn, open, &slice.select_sql(queue, condition, order, wanted)).await? {
+            let job = job(row, queue, token)?;
+            // Candidates may move between two slices, and own locks are not skipped.
+            if part == 0 || jobs.iter().all(|picked| picked.id != job.id) {
+                jobs.push(job);
+            }
+        }
+        open = true;
+        if jobs.len() >= pick.wanted || !slice.is_followed(conn, queue, condition, order).await? {
+            break;
+        }
+    }
+    Ok(jobs)
 }
 
-/// The SELECT of a claim.
-pub(crate) fn select_sql(flavor: Flavor, queue: &str, condition: &str, order: &str, wanted: usize) -> String {
-    let size = match flavor {
-        Flavor::MySql => "JSON_STORAGE_SIZE(payload)",
-        Flavor::MariaDb => "LENGTH(payload)",
-    };
+/// Runs the SELECT of a claim. Beginning its transaction and picking are one round trip.
+async fn ask(conn: &mut Conn, open: bool, sql: &str) -> Result<Vec<Row>> {
+    let failed = |error| query_error("claim jobs", error);
+    if open {
+        return conn.query(sql).await.map_err(failed);
+    }
+    let mut result = conn.query_iter(format!("START TRANSACTION; {sql}")).await.map_err(failed)?;
+    let _: Vec<Row> = result.collect().await.map_err(failed)?;
+    let rows: Vec<Row> = result.collect().await.map_err(failed)?;
+    result.drop_result().await.map_err(failed)?;
+    Ok(rows)
+}
+
+/// What a claim reads of a job, with the expression for the size of its payload.
+fn columns(size: &str) -> String {
     format!(
-        "SELECT id, job_type, IF({size} <= {PAYLOAD_BYTES}, payload, NULL), priority, retry_count, max_retries, limit_key, \
-         batch_id, traceparent, TIMESTAMPDIFF(MICROSECOND, GREATEST(run_at, created_at), NOW(6)) \
-         FROM jobs FORCE INDEX (claim) WHERE queue = {} AND status = 'PENDING' AND later = 0{condition} \
-         ORDER BY {order} LIMIT {wanted} FOR UPDATE SKIP LOCKED",
-        quoted(queue)
+        "id, job_type, IF({size} <= {PAYLOAD_BYTES}, payload, NULL), priority, retry_count, max_retries, limit_key, \
+         batch_id, traceparent, TIMESTAMPDIFF(MICROSECOND, GREATEST(run_at, created_at), NOW(6))"
     )
+}
+
+/// The jobs that are due, by the index of claims.
+fn due(queue: &str) -> String {
+    format!("FROM jobs FORCE INDEX (claim) WHERE queue = {} AND status = 'PENDING' AND later = 0", quoted(queue))
+}
+
+/// The SELECT of a claim on MySQL.
+pub(crate) fn select_sql(queue: &str, condition: &str, order: &str, wanted: usize) -> String {
+    let (columns, due) = (columns("JSON_STORAGE_SIZE(payload)"), due(queue));
+    format!("SELECT {columns} {due}{condition} ORDER BY {order} LIMIT {wanted} FOR UPDATE SKIP LOCKED")
+}
+
+/// Candidates of a claim on MariaDB, in the order of the index.
+///
+/// A locking scan of a range is not for MariaDB. It reads one entry over the range's end, and as long as the rows there are
+/// held by others it goes on to the next one. Of each it keeps the entry locked, and its SKIP LOCKED queues for the row for an
+/// instant: who holds the row and is about to change the entry meets a deadlock with a claim that has no business there.
+/// So the candidates are read without locks, and each is locked by its whole key: nothing is read beyond it.
+#[derive(Clone, Copy)]
+pub(crate) struct Slice {
+    pub(crate) size: usize,
+    /// Which of the slices that follow each other, from 0.
+    pub(crate) part: usize,
+}
+
+impl Slice {
+    /// The SELECT of a claim: the candidates lead, so jobs come and are locked in their order until there are enough.
+    pub(crate) fn select_sql(self, queue: &str, condition: &str, order: &str, wanted: usize) -> String {
+        let (columns, due, name) = (columns("LENGTH(payload)"), due(queue), quoted(queue));
+        let (size, from) = (self.size, self.size * self.part);
+        format!(
+            "SELECT {columns} FROM (SELECT priority AS its_priority, id AS its_id {due}{condition} ORDER BY {order} \
+             LIMIT {size} OFFSET {from}) candidate STRAIGHT_JOIN jobs FORCE INDEX (claim) ON queue = {name} \
+             AND status = 'PENDING' AND later = 0 AND priority = its_priority AND id = its_id \
+             LIMIT {wanted} FOR UPDATE SKIP LOCKED"
+        )
+    }
+
+    /// Whether there are candidates behind.
+    async fn is_followed(self, conn: &mut Conn, queue: &str, condition: &str, order: &str) -> Result<bool> {
+        let from = self.size * (self.part + 1);
+        let sql = format!("SELECT 1 {}{condition} ORDER BY {order} LIMIT 1 OFFSET {from}", due(queue));
+        let found: Option<u8> = conn.query_first(sql).await.map_err(|error| query_error("look for jobs", error))?;
+        Ok(found.is_some())
+    }
 }
 
 fn job(row: Row, queue: &str, token: u64) -> Result<Job> {

@@ -25,6 +25,8 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use promote::PROMOTE;
 pub use schedule::{CatchUp, Schedule, upsert};
 
 /// No round comes later while this process leads.

@@ -10,7 +10,7 @@ const CHUNK: u64 = 1_000;
 
 /// A row that somebody else has locked is left for the next time. No other row than those of the chunk is locked, but for
 /// the first one that is not due yet, on MariaDB, until the statement ends.
-pub(super) const PROMOTE: &str = "UPDATE jobs j JOIN (SELECT id FROM jobs FORCE INDEX (due) WHERE later = 1 AND run_at <= NOW(6) \
+pub(crate) const PROMOTE: &str = "UPDATE jobs j JOIN (SELECT id FROM jobs FORCE INDEX (due) WHERE later = 1 AND run_at <= NOW(6) \
                        ORDER BY run_at LIMIT 1000 FOR UPDATE SKIP LOCKED) d ON d.id = j.id SET j.ready_from = j.run_at";
 
 /// Makes every due job ready, in transactions of up to a thousand. Returns how many.

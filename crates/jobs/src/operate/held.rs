@@ -9,11 +9,11 @@
 use std::time::Duration;
 
 use headwater_change::Result;
-use headwater_mysql::driver::{Transaction, TxOpts};
+use headwater_mysql::driver::{Conn, Transaction, TxOpts};
 
 use crate::operate::read::{column, failed, rows, status};
 use crate::operate::{CHUNK, Change, Status};
-use crate::queue::Queue;
+use crate::queue::{Queue, is_lock_trouble};
 
 /// How often rows that others hold are looked for.
 const ROUNDS: u32 = 20;
@@ -57,17 +57,15 @@ pub(crate) async fn each<S: Step>(queue: &Queue, ids: &[u64], step: &S) -> Resul
         }
         let mut busy = Vec::new();
         for part in open.chunks(CHUNK) {
-            let mut transaction =
-                conn.start_transaction(TxOpts::default()).await.map_err(failed("begin a transaction"))?;
-            let held = lock(&mut transaction, part).await?;
-            changes.extend(step.apply(&mut transaction, &held).await?);
-            transaction.commit().await.map_err(failed("commit the change"))?;
-            let others: Vec<u64> =
-                part.iter().copied().filter(|id| held.binary_search_by_key(id, |held| held.id).is_err()).collect();
-            let there = if others.is_empty() { Vec::new() } else { among(&mut conn, &others).await? };
-            let missing = others.iter().filter(|id| there.binary_search(id).is_err());
-            changes.extend(missing.map(|id| Change { id: *id, outcome: step.gone() }));
-            busy.extend(there);
+            match one(&mut conn, part, step).await {
+                Ok((done, others)) => {
+                    changes.extend(done);
+                    busy.extend(others);
+                }
+                // On MariaDB a claim may want a row for an instant although it skips it (see `claim::Slice`).
+                Err(error) if is_lock_trouble(&error) => busy.extend(part),
+                Err(error) => return Err(error),
+            }
         }
         open = busy;
         if open.is_empty() {
@@ -78,6 +76,20 @@ pub(crate) async fn each<S: Step>(queue: &Queue, ids: &[u64], step: &S) -> Resul
     changes.extend(open.iter().map(|id| Change { id: *id, outcome: step.busy() }));
     changes.sort_by_key(|change| change.id);
     Ok(changes)
+}
+
+/// Changes those of `ids` that nobody else holds, in a transaction. Returns the changes, and the ids that others hold.
+async fn one<S: Step>(conn: &mut Conn, ids: &[u64], step: &S) -> Result<(Vec<Change<S::Outcome>>, Vec<u64>)> {
+    let mut transaction = conn.start_transaction(TxOpts::default()).await.map_err(failed("begin a transaction"))?;
+    let held = lock(&mut transaction, ids).await?;
+    let mut changes = step.apply(&mut transaction, &held).await?;
+    transaction.commit().await.map_err(failed("commit the change"))?;
+    let others: Vec<u64> =
+        ids.iter().copied().filter(|id| held.binary_search_by_key(id, |held| held.id).is_err()).collect();
+    let there = if others.is_empty() { Vec::new() } else { among(conn, &others).await? };
+    let missing = others.iter().filter(|id| there.binary_search(id).is_err());
+    changes.extend(missing.map(|id| Change { id: *id, outcome: step.gone() }));
+    Ok((changes, there))
 }
 
 /// Takes the rows that nobody else holds, in the order of their numbers.
@@ -94,7 +106,7 @@ pub(crate) async fn lock(transaction: &mut Transaction<'_>, ids: &[u64]) -> Resu
 }
 
 /// Those that are in the table.
-async fn among(conn: &mut headwater_mysql::driver::Conn, ids: &[u64]) -> Result<Vec<u64>> {
+async fn among(conn: &mut Conn, ids: &[u64]) -> Result<Vec<u64>> {
     let sql = format!("SELECT id FROM jobs FORCE INDEX (PRIMARY) WHERE id IN ({}) ORDER BY id", list(ids));
     rows(conn, "look for jobs", sql, ()).await?.iter().map(|row| column(row, "id")).collect()
 }
