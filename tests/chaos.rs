@@ -205,7 +205,8 @@ fn restart_server(server: &Server, flavor: Flavor) {
             false
         }
     });
-    assert!(up, "the server is up again");
+    let log = || std::fs::read_to_string(server.folder().join("log")).unwrap_or_default();
+    assert!(up, "the server does not come up again:\n{}", tail(&log()));
 }
 
 async fn number(conn: &mut Conn, sql: &str) -> i64 {

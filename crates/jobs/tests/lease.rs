@@ -3,8 +3,8 @@
 
 mod support;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headwater_jobs::{Backoff, Context, Handlers, Queue, RetryPolicy, Settings, Stop, Worker, WorkerConfig, typed};
@@ -68,16 +68,24 @@ fn a_worker_that_lost_its_lease_leaves_its_jobs_to_others_and_goes_on() {
 /// What marks jobs as running, just before the commit of their claim.
 const CLAIM: &[u8] = b"SET status = 'RUNNING', locked_by";
 
-/// Stands before a server. While it is armed, the answer to the next claim is not passed on: the connection breaks instead.
+/// What becomes of a connection.
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    Breaks,
+    /// It stays open, and nothing comes any more.
+    FallsSilent,
+}
+
+/// Stands before a server. While it is armed, the answer to the next claim is not passed on.
 struct Proxy {
     port: u16,
-    armed: Arc<AtomicBool>,
+    armed: Arc<Mutex<Option<Fault>>>,
 }
 
 impl Proxy {
     async fn start(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let proxy = Self { port: listener.local_addr().unwrap().port(), armed: Arc::new(AtomicBool::new(true)) };
+        let proxy = Self { port: listener.local_addr().unwrap().port(), armed: Arc::default() };
         let armed = Arc::clone(&proxy.armed);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -87,18 +95,27 @@ impl Proxy {
         });
         proxy
     }
+
+    fn arm(&self, fault: Fault) {
+        *self.armed.lock().unwrap() = Some(fault);
+    }
+
+    fn is_armed(&self) -> bool {
+        self.armed.lock().unwrap().is_some()
+    }
 }
 
-async fn pass(client: TcpStream, server: TcpStream, armed: Arc<AtomicBool>) {
+async fn pass(client: TcpStream, server: TcpStream, armed: Arc<Mutex<Option<Fault>>>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let deaf = AtomicBool::new(false);
+    let fault: Mutex<Option<Fault>> = Mutex::new(None);
     let there = async {
         let mut buffer = vec![0; 1 << 20];
         while let Ok(length @ 1..) = from_client.read(&mut buffer).await {
             let sent = &buffer[..length];
-            if sent.windows(CLAIM.len()).any(|window| window == CLAIM) && armed.swap(false, Ordering::SeqCst) {
-                deaf.store(true, Ordering::SeqCst);
+            if sent.windows(CLAIM.len()).any(|window| window == CLAIM) {
+                let struck = armed.lock().unwrap().take();
+                *fault.lock().unwrap() = struck;
             }
             if to_server.write_all(sent).await.is_err() {
                 return;
@@ -108,10 +125,14 @@ async fn pass(client: TcpStream, server: TcpStream, armed: Arc<AtomicBool>) {
     let back = async {
         let mut buffer = vec![0; 1 << 20];
         while let Ok(length @ 1..) = from_server.read(&mut buffer).await {
-            if deaf.load(Ordering::SeqCst) {
+            let struck = *fault.lock().unwrap();
+            if let Some(fault) = struck {
                 // The server does all it was told before the connection goes.
                 let quiet = Duration::from_millis(300);
                 while let Ok(Ok(1..)) = tokio::time::timeout(quiet, from_server.read(&mut buffer)).await {}
+                if fault == Fault::FallsSilent {
+                    std::future::pending::<()>().await;
+                }
                 return;
             }
             if to_client.write_all(&buffer[..length]).await.is_err() {
@@ -140,17 +161,21 @@ fn jobs_of_a_claim_that_was_not_heard_of_are_given_back() {
         let url = format!("mysql://root@127.0.0.1:{}/shop?ssl-mode=DISABLED", proxy.port);
         let queue = jobs.wait(Queue::connect(Access::from_url(&url).unwrap())).unwrap();
         // Many at once, whose claim is committed before they start.
+        proxy.arm(Fault::Breaks);
         jobs.run(&["INSERT INTO jobs (job_type, payload) SELECT 'quick', '{}' FROM \
                     (SELECT 1 UNION ALL SELECT 2) a, (SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4) b"]);
-        let running = jobs.run_worker(Worker::new(queue, handlers, WorkerConfig::default()));
+        let config = WorkerConfig { lease: Duration::from_secs(5), ..WorkerConfig::default() };
+        let running = jobs.run_worker(Worker::new(queue, handlers, config));
         jobs.until("SELECT COUNT(*) FROM jobs", 0);
-        assert!(!proxy.armed.load(Ordering::SeqCst), "a connection broke");
+        assert!(!proxy.is_armed(), "a connection broke");
         assert_eq!(runs.load(Ordering::SeqCst), 8, "none ran before its claim was known");
         // A single one, which starts while its commit is on its way.
-        proxy.armed.store(true, Ordering::SeqCst);
-        jobs.run(&["INSERT INTO jobs (job_type, payload) VALUES ('quick', '{}')"]);
-        jobs.until("SELECT COUNT(*) FROM jobs", 0);
-        assert!(!proxy.armed.load(Ordering::SeqCst), "a connection broke");
+        for fault in [Fault::Breaks, Fault::FallsSilent] {
+            proxy.arm(fault);
+            jobs.run(&["INSERT INTO jobs (job_type, payload) VALUES ('quick', '{}')"]);
+            jobs.until("SELECT COUNT(*) FROM jobs", 0);
+            assert!(!proxy.is_armed(), "a connection was struck");
+        }
         assert_eq!(jobs.number("SELECT COUNT(*) FROM job_attempts"), 0, "no try is counted");
         jobs.stop(running);
     });

@@ -1,5 +1,7 @@
 //! Connections: TLS by `ssl.mode`, sessions that mean the same everywhere (UTC, utf8mb4), errors in the product's terms.
 
+use std::time::Duration;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, OptsBuilder, SslOpts};
 
@@ -17,6 +19,9 @@ const STATEMENTS: usize = 32;
 
 /// The protocol's own limit: what the server sends may be larger than what it takes (`max_allowed_packet`), JSON above all.
 const PACKET_BYTES_MAX: usize = 1 << 30;
+
+/// Silence after which the system asks whether the other side is still there: one that vanished says nothing.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Which product answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +65,7 @@ async fn connect_with(access: &Access, ssl: SslMode, setup: &[&str]) -> mysql_as
         .user(Some(access.user.as_str()))
         .pass(Some(password))
         .prefer_socket(false)
+        .tcp_keepalive(Some(KEEP_ALIVE))
         .db_name(access.database.as_deref())
         .stmt_cache_size(STATEMENTS)
         .max_allowed_packet(Some(PACKET_BYTES_MAX))

@@ -41,6 +41,9 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// Until the lock is asked for again.
 const ASK: Duration = Duration::from_secs(5);
 
+/// After such a silence of the leader the server ends its session.
+const SILENCE: Duration = Duration::from_secs(30);
+
 /// Seconds between looks at what hardly ever is there.
 const SLOW: i64 = 30;
 
@@ -232,6 +235,10 @@ impl Maintainer {
             .await
             .map_err(|error| query_error("give the lock of the queue", error))?;
         if got.flatten() == Some(1) {
+            // A leader speaks every second; the lock of one whose machine vanished is not to be held for hours.
+            conn.query_drop(format!("SET SESSION wait_timeout = {}", SILENCE.as_secs()))
+                .await
+                .map_err(|error| query_error("set the timeout of the leader's session", error))?;
             return Ok(Some(conn));
         }
         // The goodbye is a courtesy.

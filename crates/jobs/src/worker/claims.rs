@@ -156,7 +156,7 @@ impl Claimer {
                 Some(conn) => conn,
                 None => self.shared.queue.session().await?,
             };
-            let back = complete::give_back_unheard(&mut conn, ids, *token).await?;
+            let back = self.shared.answered(complete::give_back_unheard(&mut conn, ids, *token)).await?;
             if back > 0 {
                 tracing::warn!("{back} jobs were claimed by a commit that was not heard of: given back");
             }
@@ -190,46 +190,20 @@ impl Claimer {
             Some(conn) => conn,
             None => self.shared.queue.session().await?,
         };
-        let Some((queue, _)) = self.queues.get_mut(index) else { return Ok(0) };
-        let pick = Pick { flavor: self.shared.queue.flavor(), wanted, token: self.shared.lease.token() };
-        self.shared.metrics.claims.inc();
-        // A session that failed is dropped with its transaction.
-        let limits = self.shared.limits();
-        let found = if limits.is_empty() {
-            let picked = queue.pick(&mut conn, false, pick).await?;
-            let found = picked.jobs.len();
-            self.start(&mut conn, picked).await?;
-            found
-        } else {
-            self.claim_within(&mut conn, &limits, index, pick).await?
-        };
-        self.conn = Some(conn);
-        Ok(found)
-    }
-
-    /// A claim of a queue that has limits, or whose keys have. Returns how many jobs were found, also where their keys
-    /// had no room for them: there may be others behind.
-    async fn claim_within(&mut self, conn: &mut Conn, limits: &Limits, index: usize, pick: Pick) -> Result<usize> {
         let Some((queue, Weight { name, .. })) = self.queues.get_mut(index) else { return Ok(0) };
-        let name = name.clone();
-        let mut wanted = pick.wanted;
-        if limits.of_queue(&name) {
-            claim::begin(conn).await?;
-            wanted = limits::allowance(conn, &name, wanted).await?;
-            if wanted == 0 {
-                claim::confirm(conn, &[], pick.token).await?;
-                return Ok(0);
-            }
-        }
-        let mut picked = queue.pick(conn, limits.of_queue(&name), Pick { wanted, ..pick }).await?;
-        let found = picked.jobs.len();
-        if limits.of_keys(&name) {
-            picked.jobs = limits::admit(conn, limits, &name, picked.jobs).await?;
-        }
-        if limits.of_queue(&name) {
-            limits::charge(conn, &name, picked.jobs.len()).await?;
-        }
-        self.start(conn, picked).await?;
+        let shared = &self.shared;
+        let pick = Pick { flavor: shared.queue.flavor(), wanted, token: shared.lease.token() };
+        shared.metrics.claims.inc();
+        // A session that failed is dropped with its transaction.
+        let limits = shared.limits();
+        let (found, picked) = if limits.is_empty() {
+            let picked = shared.scanned(queue.pick(&mut conn, false, pick)).await?;
+            (picked.jobs.len(), picked)
+        } else {
+            shared.scanned(pick_within(&mut conn, &limits, queue, name, pick)).await?
+        };
+        self.start(&mut conn, picked).await?;
+        self.conn = Some(conn);
         Ok(found)
     }
 
@@ -237,7 +211,8 @@ impl Claimer {
     async fn start(&mut self, conn: &mut Conn, picked: Picked) -> Result<()> {
         let ids: Vec<u64> = picked.jobs.iter().map(|job| job.id).collect();
         let count = ids.len();
-        let mut confirm = Box::pin(claim::confirm(conn, &ids, picked.token));
+        let shared = Arc::clone(&self.shared);
+        let mut confirm = Box::pin(shared.answered(claim::confirm(conn, &ids, picked.token)));
         // A single job that somebody waits for starts while its commit is on its way: the row is locked for us, and what
         // was sent is committed even if this process dies now.
         let early = self.early && count > 0 && count <= 4 && self.shared.fresh.load(Ordering::Relaxed);
@@ -314,4 +289,32 @@ impl Claimer {
         tracing::warn!(code = error.code(), detail = error.detail_text(), "no claim: {error}");
         self.shared.pause(Duration::from_millis(50 << failures.min(7))).await;
     }
+}
+
+/// Picks from a queue that has limits, or whose keys have. Returns how many jobs were found, also where their keys had no
+/// room for them: there may be others behind.
+async fn pick_within(
+    conn: &mut Conn,
+    limits: &Limits,
+    queue: &mut QueueClaims,
+    name: &str,
+    pick: Pick,
+) -> Result<(usize, Picked)> {
+    let mut wanted = pick.wanted;
+    if limits.of_queue(name) {
+        claim::begin(conn).await?;
+        wanted = limits::allowance(conn, name, wanted).await?;
+        if wanted == 0 {
+            return Ok((0, Picked { jobs: Vec::new(), token: pick.token }));
+        }
+    }
+    let mut picked = queue.pick(conn, limits.of_queue(name), Pick { wanted, ..pick }).await?;
+    let found = picked.jobs.len();
+    if limits.of_keys(name) {
+        picked.jobs = limits::admit(conn, limits, name, picked.jobs).await?;
+    }
+    if limits.of_queue(name) {
+        limits::charge(conn, name, picked.jobs.len()).await?;
+    }
+    Ok((found, picked))
 }

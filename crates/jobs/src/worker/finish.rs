@@ -157,9 +157,9 @@ async fn write(shared: &Shared, conn: &mut Option<Conn>, batch: &[Finished]) {
     let mut step = Step::Completions;
     for attempt in 0u32.. {
         let outcome = match conn.take() {
-            Some(kept) => attempt_write(shared, kept, batch, &mut step).await,
+            Some(kept) => shared.answered(attempt_write(shared, kept, batch, &mut step)).await,
             None => match shared.queue.session().await {
-                Ok(opened) => attempt_write(shared, opened, batch, &mut step).await,
+                Ok(opened) => shared.answered(attempt_write(shared, opened, batch, &mut step)).await,
                 Err(error) => Err(error),
             },
         };

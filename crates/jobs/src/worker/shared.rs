@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use headwater_change::{Error, Result};
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::WorkerConfig;
@@ -15,6 +16,12 @@ use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
+
+/// A server that says nothing for so long is not waited for, however short the lease is.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The same for the scan of a claim.
+const SCAN: Duration = Duration::from_mins(5);
 
 /// How far the worker is with stopping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -132,6 +139,17 @@ impl Shared {
         }
     }
 
+    /// The answer to a statement that touches few rows, or an error when there is none for too long: a connection may be
+    /// dead without a word. The session that was asked is not to be used again.
+    pub(super) async fn answered<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        within(self.lease.length().max(PATIENCE), work).await
+    }
+
+    /// The same for a claim's scan, which may have to read over millions of old entries.
+    pub(super) async fn scanned<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        within(self.lease.length().max(SCAN), work).await
+    }
+
     /// Waits until nothing is held.
     pub(super) async fn idle(&self) {
         loop {
@@ -153,5 +171,12 @@ impl Shared {
 
     pub(super) fn has_history(&self, queue: &str) -> bool {
         self.config.queues.iter().any(|worked| worked.name == queue && worked.history)
+    }
+}
+
+async fn within<T>(patience: Duration, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(patience, work).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::remote("mysql.query", format!("the server did not answer within {patience:?}"))),
     }
 }
