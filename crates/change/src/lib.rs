@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod batch;
+pub mod calendar;
 mod clock;
 mod error;
 mod metric;
@@ -24,6 +25,7 @@ mod position;
 mod schema;
 mod sink;
 mod source;
+mod zone;
 
 pub use batch::{ChangeBatch, Op, Run};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -33,4 +35,5 @@ pub use options::{OptionKind, OptionSpec, Options, parse_duration, suggest};
 pub use position::{Epoch, Position};
 pub use schema::{ChangelogMode, SchemaChange, TableId};
 pub use sink::{Delivery, Receipt, Sink, SinkDescription, Writer};
-pub use source::{METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TableRequest};
+pub use source::{METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TYPE_KEY, TableRequest};
+pub use zone::TimeZone;

@@ -76,3 +76,6 @@ pub const METADATA_KEY: &str = "headwater.metadata";
 /// Key in a field's Arrow metadata that says where the column stands among the declared data columns of its table:
 /// `index/count`, from 0. Formats that know columns by position only (csv) need it when not all columns are asked for.
 pub const POSITION_KEY: &str = "headwater.position";
+
+/// Key in a field's metadata: what the SQL type says beyond the Arrow type, such as `VARCHAR(3)` or `TIMESTAMP(1)`.
+pub const TYPE_KEY: &str = "headwater.type";

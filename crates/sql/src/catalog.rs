@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::DFSchema;
+use datafusion::common::{DFSchema, TableReference};
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use headwater_change::{ChangelogMode, Error, Place, Result, TableId, suggest};
@@ -107,7 +107,10 @@ impl TableSource for CatalogTable {
 /// A view as DataFusion's planner sees it: its plan is put in its place.
 #[derive(Debug)]
 pub(crate) struct CatalogView {
+    /// Columns for the planner, before types are settled.
     pub(crate) schema: SchemaRef,
+    /// Columns as `DESCRIBE` shows them.
+    pub(crate) described: SchemaRef,
     pub(crate) plan: LogicalPlan,
 }
 
@@ -136,10 +139,15 @@ impl Entry {
     pub(crate) fn schema(&self) -> SchemaRef {
         match self {
             Self::Table(table) => Arc::clone(&table.schema),
-            Self::View(view) => Arc::clone(&view.schema),
+            Self::View(view) => Arc::clone(&view.described),
         }
     }
 }
+
+/// Name of the one catalog, as in Flink.
+pub(crate) const DEFAULT_CATALOG: &str = "default_catalog";
+/// Name of its one database.
+pub(crate) const DEFAULT_DATABASE: &str = "default_database";
 
 /// All names of a session.
 #[derive(Clone, Debug, Default)]
@@ -157,6 +165,21 @@ impl Catalog {
             };
             Error::usage("sql.unknown_table", format!("there is no table '{name}'")).hint(hint)
         })
+    }
+
+    /// The entry behind a name with or without its catalog and database. There is one of each.
+    pub(crate) fn resolve(&self, name: &TableReference) -> Result<&Entry> {
+        let wrong = |kind: &str, found: &str, only: &str| {
+            Error::usage("sql.unknown_table", format!("there is no {kind} '{found}'"))
+                .hint(format!("the only one is {only}; write the table's name alone"))
+        };
+        if let Some(catalog) = name.catalog().filter(|catalog| *catalog != DEFAULT_CATALOG) {
+            return Err(wrong("catalog", catalog, DEFAULT_CATALOG));
+        }
+        if let Some(database) = name.schema().filter(|database| *database != DEFAULT_DATABASE) {
+            return Err(wrong("database", database, DEFAULT_DATABASE));
+        }
+        self.get(name.table())
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {

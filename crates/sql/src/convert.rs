@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue};
+use datafusion::common::{Column, DFSchema, DataFusionError};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -16,7 +16,8 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use headwater_change::{ChangelogMode, Error, Result};
 
 use crate::catalog::{CatalogTable, Origin, Table};
-use crate::functions::window::{Bound, tumble_bound};
+use crate::functions::window::{Bound, rowtime_of_end, tumble_bound};
+use crate::guard::guarded;
 use crate::fuse::{fuse, is_rowtime, unaliased};
 use crate::plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, Watermark, Window, WindowAggregate,
@@ -262,7 +263,7 @@ impl Converter {
             let function = function_of(call.func.name())?;
             let argument = match args {
                 [] => None,
-                [expr] if function == AggregateFunction::Count && is_constant(expr) => None,
+                [expr] if function == AggregateFunction::Count && !call.params.distinct && is_constant(expr) => None,
                 [expr] => Some(feed.slot(expr)),
                 _ => return Err(unsupported("an aggregate of several arguments")),
             };
@@ -303,10 +304,13 @@ impl Converter {
         let mut fields: Vec<FieldRef> = vec![bound("window_start"), bound("window_end")];
         let mut mapping = Vec::with_capacity(wanted.fields().len());
         for (index, expr) in group_exprs.iter().enumerate() {
-            match tumble_bound(unaliased(expr)).map(|(bound, ..)| bound) {
+            match tumble_bound(unaliased(expr)).map(|found| found.bound) {
                 Some(Bound::Start) => mapping.push(position("window_start")),
                 Some(Bound::End) => mapping.push(position("window_end")),
-                Some(Bound::Rowtime) => mapping.push(position("window_end") - interval_of_one_milli()),
+                Some(Bound::Rowtime) => {
+                    let Window::Tumble { zone, .. } = window;
+                    mapping.push(rowtime_of_end(position("window_end"), zone));
+                }
                 None => {
                     let name = format!("key{}", fields.len());
                     let field = wanted.field(index);
@@ -361,12 +365,13 @@ impl Feed {
 /// The window that an aggregate's groups stand for: both its bounds are grouped by.
 fn window_of(groups: &[Expr], base: &LogicalPlan) -> Result<Option<(Expr, Window)>> {
     let bounds: Vec<_> = groups.iter().filter_map(|expr| tumble_bound(unaliased(expr))).collect();
-    let has = |wanted: Bound| bounds.iter().any(|(bound, ..)| *bound == wanted);
+    let has = |wanted: Bound| bounds.iter().any(|found| found.bound == wanted);
     if !has(Bound::Start) || !has(Bound::End) {
         return Ok(None);
     }
-    let Some((_, time, size, offset)) = bounds.first().copied() else { return Ok(None) };
-    if bounds.iter().any(|(_, other, s, o)| (*other, *s, *o) != (time, size, offset)) {
+    let Some(first) = bounds.first() else { return Ok(None) };
+    let (time, size, offset, zone) = (first.time, first.size, first.offset, first.zone);
+    if bounds.iter().any(|found| (found.time, found.size, found.offset) != (time, size, offset)) {
         return Err(Error::usage("sql.window", "a query can group by one window only"));
     }
     let size = u64::try_from(size).ok().filter(|size| *size > 0);
@@ -375,7 +380,7 @@ fn window_of(groups: &[Expr], base: &LogicalPlan) -> Result<Option<(Expr, Window
     if !is_rowtime(base, column) {
         return Err(no_rowtime(&column.name));
     }
-    let window = Window::Tumble { size: std::time::Duration::from_millis(size), offset_millis: offset };
+    let window = Window::Tumble { size: std::time::Duration::from_millis(size), offset_millis: offset, zone };
     Ok(Some((time.clone(), window)))
 }
 
@@ -417,7 +422,7 @@ fn columns_schema(table: &Table, declared: &[usize]) -> SchemaRef {
 
 fn physical(expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
     let context = PhysicalPlanningContext::default();
-    create_physical_expr(unaliased(expr), schema, &ExecutionProps::new(), &context).map_err(external)
+    create_physical_expr(unaliased(expr), schema, &ExecutionProps::new(), &context).and_then(guarded).map_err(external)
 }
 
 fn call_of(expr: &Expr) -> Result<&datafusion::logical_expr::expr::AggregateFunction> {
@@ -444,11 +449,6 @@ fn is_constant(expr: &Expr) -> bool {
 
 fn position(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
-}
-
-fn interval_of_one_milli() -> Expr {
-    let interval = arrow::datatypes::IntervalMonthDayNano::new(0, 0, 1_000_000);
-    Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), None)
 }
 
 /// Whether two schemas have the same columns, whatever their metadata.

@@ -21,7 +21,7 @@ impl StreamPlan {
             .schema
             .fields()
             .iter()
-            .map(|field| format!("{} {}", field.name(), type_name(field.data_type())))
+            .map(|field| format!("{} {}", field.name(), type_name(field)))
             .collect();
         writeln!(f, "{}#{} {} [{}] -> ({})", "  ".repeat(depth), node.id, kind(node), node.mode, columns.join(", "))?;
         for input in &node.inputs {
@@ -47,9 +47,10 @@ fn kind(node: &Node) -> String {
         NodeKind::Watermark(watermark) => format!("Watermark column {} as {}", watermark.column, watermark.delayed),
         NodeKind::Aggregate(aggregate) => format!("Aggregate by {:?}: {}", aggregate.group, calls(&aggregate.calls)),
         NodeKind::WindowAggregate(aggregate) => {
-            let Window::Tumble { size, offset_millis } = aggregate.window;
+            let Window::Tumble { size, offset_millis, zone } = aggregate.window;
+            let zone = zone.map_or(String::new(), |zone| format!(" in {zone}"));
             format!(
-                "WindowAggregate tumble {size:?} offset {offset_millis} ms on column {} by {:?}: {}; a row is final when the watermark reaches window_end - 1 ms",
+                "WindowAggregate tumble {size:?} offset {offset_millis} ms{zone} on column {} by {:?}: {}; a row is final when the watermark reaches window_end - 1 ms",
                 aggregate.time,
                 aggregate.group,
                 calls(&aggregate.calls)

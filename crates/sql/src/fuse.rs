@@ -6,7 +6,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use crate::catalog::CatalogTable;
 use crate::convert::conjunction;
-use crate::functions::window::{Bound, tumble_bound};
+use crate::functions::window::{Bound, BoundOf, tumble_bound};
 
 /// Expressions over the first relation below that is no projection, filter or alias.
 pub(crate) struct Fused<'a> {
@@ -104,7 +104,7 @@ pub(crate) fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
         // A window's last instant is the event time of its result.
         (LogicalPlan::Aggregate(aggregate), Ok(index)) => {
             aggregate.group_expr.get(index).map(unaliased).is_some_and(|expr| match tumble_bound(expr) {
-                Some((Bound::Rowtime, Expr::Column(time), ..)) => is_rowtime(&aggregate.input, time),
+                Some(BoundOf { bound: Bound::Rowtime, time: Expr::Column(time), .. }) => is_rowtime(&aggregate.input, time),
                 _ => false,
             })
         }

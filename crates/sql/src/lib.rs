@@ -9,6 +9,7 @@ mod dialect;
 mod explain;
 mod functions;
 mod fuse;
+mod guard;
 mod optimize;
 mod parse;
 mod plan;
@@ -16,6 +17,7 @@ mod rewrite;
 mod script;
 mod session;
 mod settings;
+mod typed;
 mod types;
 
 pub use catalog::{Capabilities, Connectors};

@@ -1,7 +1,6 @@
 //! Statements of the Flink dialect. Queries and expressions are sqlparser's; the DDL around them is read here, because
 //! its grammar has no watermarks, computed and metadata columns.
 
-use arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{Expr, Query};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -10,7 +9,7 @@ use headwater_change::{Error, Place, Result};
 
 use crate::dialect::FlinkDialect;
 use crate::script::Script;
-use crate::types::parse_type;
+use crate::types::{SqlType, parse_type};
 
 /// One parsed statement.
 #[derive(Clone, Debug)]
@@ -69,9 +68,9 @@ pub(crate) struct ColumnDef {
 #[derive(Clone, Debug)]
 pub(crate) enum ColumnKind {
     /// The connector's data.
-    Physical { data_type: DataType, nullable: bool },
+    Physical { sql_type: SqlType, nullable: bool },
     /// The connector's metadata of this key; virtual ones are not written.
-    Metadata { data_type: DataType, nullable: bool, key: String, is_virtual: bool },
+    Metadata { sql_type: SqlType, nullable: bool, key: String, is_virtual: bool },
     /// An expression over the other columns.
     Computed(Box<Expr>),
 }
@@ -94,12 +93,17 @@ pub struct Insert {
     pub(crate) query: Box<Query>,
 }
 
+/// How deep expressions and queries may be nested.
+const NESTING_MAX: usize = 1_000;
+
 type Parsed<T> = std::result::Result<T, ParserError>;
 
 /// Parses statement number `index` of the script.
 pub fn parse(script: &Script, index: usize) -> Result<Statement> {
     let dialect = FlinkDialect;
-    let mut parser = Parser::new(&dialect).with_tokens_with_locations(script.tokens(index).to_vec());
+    let mut parser = Parser::new(&dialect)
+        .with_recursion_limit(NESTING_MAX)
+        .with_tokens_with_locations(script.tokens(index).to_vec());
     let parsed = statement(&mut parser).and_then(|statement| {
         let rest = parser.peek_token();
         if rest.token == Token::EOF { Ok(statement) } else { parser.expected("end of statement", rest) }
@@ -321,18 +325,18 @@ fn column_kind(parser: &mut Parser<'_>, name: &str, table: &mut CreateTable) -> 
     if parser.parse_keyword(Keyword::AS) {
         return Ok(ColumnKind::Computed(Box::new(parser.parse_expr()?)));
     }
-    let (data_type, nullable) = parse_type(parser)?;
+    let (sql_type, nullable) = parse_type(parser)?;
     if word(parser, "METADATA") {
         let key = if parser.parse_keyword(Keyword::FROM) { parser.parse_literal_string()? } else { name.to_owned() };
         let is_virtual = word(parser, "VIRTUAL");
-        return Ok(ColumnKind::Metadata { data_type, nullable, key, is_virtual });
+        return Ok(ColumnKind::Metadata { sql_type, nullable, key, is_virtual });
     }
     if word_then(parser, "PRIMARY", "KEY") {
         table.primary_key = vec![name.to_owned()];
         not_enforced(parser)?;
-        return Ok(ColumnKind::Physical { data_type, nullable: false });
+        return Ok(ColumnKind::Physical { sql_type, nullable: false });
     }
-    Ok(ColumnKind::Physical { data_type, nullable })
+    Ok(ColumnKind::Physical { sql_type, nullable })
 }
 
 fn options(parser: &mut Parser<'_>) -> Parsed<Vec<(String, String)>> {

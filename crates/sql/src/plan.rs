@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use headwater_change::{ChangelogMode, TableId};
+use headwater_change::{ChangelogMode, TableId, TimeZone};
 
 /// A running query: nodes in the order of the data.
 #[derive(Clone, Debug, Default)]
@@ -132,6 +132,8 @@ pub enum Window {
         size: Duration,
         /// Shift of the windows' starts in milliseconds.
         offset_millis: i64,
+        /// The zone in whose local time they are cut, for times with one.
+        zone: Option<TimeZone>,
     },
 }
 

@@ -5,23 +5,27 @@
 //! | `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), size))` | `(SELECT *, $tumble_start(ts, size) AS window_start, … FROM t)` |
 //! | `GROUP BY TUMBLE(ts, size)` | `GROUP BY $tumble_start(ts, size), $tumble_end(ts, size)` |
 //! | `TUMBLE_START(ts, size)`, `TUMBLE_END`, `TUMBLE_ROWTIME` | the bound functions over the same arguments |
-//! | `MOD(a, b)`, `IF(c, a, b)`, `IFNULL(a, b)` | `a % b`, `CASE`, `COALESCE` |
+//! | `a + b - c`, `a AND b AND c`, … | one call over all operands ([`chain`]) |
+//! | `SUBSTRING(s FROM a FOR b)`, `a LIKE b`, `EXTRACT(DAY FROM t)`, … | plain calls ([`forms`]) |
 //! | `SELECT a + 1` | `SELECT a + 1 AS EXPR$0` (Flink's column names) |
 //!
 //! Batch planning sees the same text, so both worlds agree on what a window is.
+
+mod chain;
+mod forms;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut,
-    VisitorMut,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem,
+    SetExpr, TableFactor, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
 
-use crate::dialect::{FlinkDialect, TABLE_MARKER, call};
+use crate::dialect::{FlinkDialect, TABLE_MARKER, call, plain_call};
+use crate::functions::forms::CELL;
 use crate::functions::window::{TUMBLE_END, TUMBLE_ROWTIME, TUMBLE_START};
 
 /// Applies all rewrites to a query in place.
@@ -60,18 +64,28 @@ impl VisitorMut for Rewriter {
         }
     }
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        chain::flatten(expr);
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if let Expr::Value(literal) = expr
-            && let Value::Number(text, _) = &literal.value
-            && text.contains(['e', 'E'])
-        {
-            *expr = double(text.clone());
+        let replacement = match &*expr {
+            Expr::Function(function) => rewrite_function(function),
+            other => forms::plain(other),
+        };
+        match replacement {
+            Ok(Some(replacement)) => *expr = replacement,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
         }
-        if let Expr::Function(function) = expr {
-            match rewrite_function(function) {
-                Ok(Some(replacement)) => *expr = replacement,
-                Ok(None) => {}
-                Err(error) => return ControlFlow::Break(error),
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        if let SetExpr::Values(values) = query.body.as_mut() {
+            for cell in values.rows.iter_mut().flat_map(|row| row.content.iter_mut()) {
+                *cell = plain_call(CELL, vec![cell.clone()]);
             }
         }
         ControlFlow::Continue(())
@@ -186,31 +200,8 @@ fn rewrite_function(function: &Function) -> Result<Option<Expr>> {
         ("HOP" | "SESSION" | "CUMULATE" | "HOP_START" | "HOP_END" | "SESSION_START" | "SESSION_END", _) => {
             Err(unsupported(&format!("the window {name}")))
         }
-        ("MOD", [left, right]) => Ok(Some(Expr::Nested(Box::new(Expr::BinaryOp {
-            left: Box::new(Expr::Nested(Box::new(left.clone()))),
-            op: BinaryOperator::Modulo,
-            right: Box::new(Expr::Nested(Box::new(right.clone()))),
-        })))),
-        ("IF", [condition, yes, no]) => Ok(Some(Expr::Case {
-            case_token: datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            end_token: datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
-            operand: None,
-            conditions: vec![CaseWhen { condition: condition.clone(), result: yes.clone() }],
-            else_result: Some(Box::new(no.clone())),
-        })),
-        ("IFNULL", [_, _]) => bound("coalesce"),
+        ("TIMESTAMPDIFF" | "TIMESTAMPADD", [unit, rest @ ..]) => Ok(forms::with_unit(&name, unit, rest)),
         _ => Ok(None),
-    }
-}
-
-/// A number with an exponent is DOUBLE in Flink; DataFusion would read it as a decimal.
-fn double(text: String) -> Expr {
-    Expr::Cast {
-        kind: CastKind::Cast,
-        expr: Box::new(Expr::Value(Value::SingleQuotedString(text).into())),
-        data_type: DataType::Double(ExactNumberInfo::None),
-        array: false,
-        format: None,
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, Schema};
-use datafusion::common::{Column, DFSchema, DataFusionError, ExprSchema, TableReference};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use arrow::datatypes::{Field, FieldRef, Schema};
+use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Query};
-use headwater_change::{ChangelogMode, Error, METADATA_KEY, POSITION_KEY, Result};
+use headwater_change::{ChangelogMode, Error, METADATA_KEY, POSITION_KEY, Result, TimeZone};
 
 use crate::bind::{Binder, parser_options};
 use crate::catalog::{
@@ -15,6 +15,7 @@ use crate::catalog::{
 };
 use crate::convert::Converter;
 use crate::diagnose;
+use crate::functions::cast::implicit;
 use crate::functions::{Functions, ValueText};
 use crate::optimize::optimize;
 use crate::parse::{ColumnDef, ColumnKind, CreateTable, CreateView, Insert, Statement, parse};
@@ -22,7 +23,8 @@ use crate::plan::StreamPlan;
 use crate::rewrite::{add_window_end, rewrite_expr, rewrite_query};
 use crate::script::Script;
 use crate::settings::Settings;
-use crate::types::type_name;
+use crate::typed::{Context, Typed, convert, null};
+use crate::types::{SqlType, type_name};
 
 /// What a statement comes to.
 #[derive(Debug)]
@@ -64,12 +66,21 @@ pub struct Session {
     text: ValueText,
 }
 
+/// Bytes of stack for planning a statement; only what is used is taken.
+const PLANNING_STACK: usize = 512 << 20;
+
 type Planned<T> = std::result::Result<T, DataFusionError>;
 
 impl Session {
     /// An empty session; `text` writes values as `CAST(x AS STRING)` gives them.
     pub fn new(text: ValueText) -> Result<Self> {
         Ok(Self { catalog: Catalog::default(), functions: Functions::new(), settings: Settings::new()?, text })
+    }
+
+    /// What the meaning of expressions depends on now.
+    fn context(&self) -> Planned<Context<'_>> {
+        let zone = TimeZone::parse(self.settings.time_zone()).map_err(ours)?;
+        Ok(Context { functions: &self.functions, zone, text: self.text })
     }
 
     /// The session's settings.
@@ -80,6 +91,17 @@ impl Session {
     /// Executes or plans statement `index` of a script. With `show_window_end` a windowed SELECT that shows none of its
     /// bounds gets `window_end` as its first column.
     pub fn execute(
+        &mut self,
+        script: &Script,
+        index: usize,
+        connectors: &dyn Connectors,
+        show_window_end: bool,
+    ) -> Result<Outcome> {
+        // Nested expressions and thousands of terms need more stack than a thread has.
+        stacker::grow(PLANNING_STACK, || self.execute_here(script, index, connectors, show_window_end))
+    }
+
+    fn execute_here(
         &mut self,
         script: &Script,
         index: usize,
@@ -159,7 +181,7 @@ impl Session {
             let watermark = table.and_then(|table| table.watermark.as_ref()).filter(|(time, _)| *time == index);
             vec![
                 field.name().clone(),
-                type_name(field.data_type()),
+                type_name(field),
                 if field.is_nullable() { "TRUE" } else { "FALSE" }.to_owned(),
                 if key { "PRI" } else { "" }.to_owned(),
                 extras.unwrap_or_default(),
@@ -191,8 +213,11 @@ impl Session {
         if !view.columns.is_empty() {
             plan = rename(plan, &view.columns)?;
         }
+        // Checked now, planned again wherever it is used: its types may depend on the session's zone.
+        let typed = self.context()?.plan(plan.clone())?;
+        let described = Arc::new(typed.schema().as_arrow().clone());
         let schema = Arc::new(plan.schema().as_arrow().clone());
-        self.catalog.insert(view.name, Entry::View(Arc::new(CatalogView { schema, plan })));
+        self.catalog.insert(view.name, Entry::View(Arc::new(CatalogView { schema, described, plan })));
         Ok(Outcome::Done(None))
     }
 
@@ -243,22 +268,23 @@ impl Session {
         let mut next = 0;
         let mut columns = Vec::with_capacity(table.columns.len());
         for column in &table.columns {
-            let origin = match &column.kind {
-                ColumnKind::Computed(expr) => Origin::Computed(Box::new(self.expr((**expr).clone(), physical)?)),
-                ColumnKind::Metadata { is_virtual: true, .. } => Origin::Virtual(next),
+            let computed = match &column.kind {
+                ColumnKind::Computed(expr) => Some(self.expr((**expr).clone(), physical)?),
+                _ => None,
+            };
+            let origin = match (&column.kind, &computed) {
+                (_, Some(typed)) => Origin::Computed(Box::new(typed.expr.clone())),
+                (ColumnKind::Metadata { is_virtual: true, .. }, _) => Origin::Virtual(next),
                 _ => Origin::Physical(next),
             };
-            let field = match &origin {
-                Origin::Computed(expr) => {
-                    let (data_type, nullable) = (expr.get_type(physical)?, expr.nullable(physical)?);
-                    Arc::new(Field::new(&column.name, data_type, nullable))
-                }
-                _ => {
+            let field = match &computed {
+                None => {
                     next += 1;
                     let field = physical.field(next - 1);
                     let nullable = field.is_nullable() && !table.primary_key.contains(&column.name);
-                    Arc::new(Field::new(&column.name, field.data_type().clone(), nullable))
+                    Arc::new(SqlType::of(field).field(&column.name, nullable))
                 }
+                Some(typed) => Arc::new(typed.sql_type.field(&column.name, typed.nullable)),
             };
             columns.push(TableColumn { field, origin });
         }
@@ -268,23 +294,26 @@ impl Session {
     fn bind_watermark(&self, table: &CreateTable, schema: &Arc<Schema>) -> Planned<Option<(usize, Expr)>> {
         let Some((name, expr)) = &table.watermark else { return Ok(None) };
         let index = schema.index_of(name).map_err(|_| ours(unknown_column(name, schema)))?;
-        let data_type = schema.field(index).data_type();
-        if !matches!(data_type, DataType::Timestamp(_, _)) {
+        let sql_type = SqlType::of(schema.field(index));
+        if !sql_type.is_timestamp() {
             return Err(ours(
-                Error::usage("sql.watermark", format!("the watermark column '{name}' is {}", type_name(data_type)))
+                Error::usage("sql.watermark", format!("the watermark column '{name}' is {sql_type}"))
                     .hint("declare it as TIMESTAMP(3) or TIMESTAMP_LTZ(3), or add a computed column: t AS TO_TIMESTAMP(x)"),
             ));
         }
         let declared = DFSchema::try_from(Arc::clone(schema))?;
-        Ok(Some((index, self.expr(expr.clone(), &declared)?)))
+        let delayed = self.expr(expr.clone(), &declared)?;
+        let delayed = convert(self.context()?, delayed, &sql_type).map_err(ours)?;
+        Ok(Some((index, delayed.expr)))
     }
 
     /// Plans a single expression over the columns of `schema`.
-    fn expr(&self, mut expr: ast::Expr, schema: &DFSchema) -> Planned<Expr> {
+    fn expr(&self, mut expr: ast::Expr, schema: &DFSchema) -> Planned<Typed> {
         rewrite_expr(&mut expr).map_err(ours)?;
         let binder = Binder::new(&self.catalog, &self.functions);
         let planner = SqlToRel::new_with_options(&binder, parser_options());
-        planner.sql_to_expr(expr, schema, &mut PlannerContext::new())
+        let expr = planner.sql_to_expr(expr, schema, &mut PlannerContext::new())?;
+        self.context()?.single(&expr, schema)
     }
 
     fn plan_query(&self, mut query: Query) -> Planned<LogicalPlan> {
@@ -303,7 +332,7 @@ impl Session {
         if show_window_end {
             add_window_end(&mut query);
         }
-        let logical = optimize(self.plan_rewritten(query)?, self.text)?;
+        let logical = optimize(self.context()?.plan(self.plan_rewritten(query)?)?)?;
         let mut converter = Converter::default();
         converter.collect(&logical).map_err(ours)?;
         Ok(converter.finish(vec![logical], true))
@@ -322,7 +351,7 @@ impl Session {
                     format!("the connector '{}' of '{}' cannot be written", table.connector, insert.table),
                 )));
             };
-            let plan = optimize(self.sink_rows(&table, &insert.columns, *insert.query)?, self.text)?;
+            let plan = optimize(self.sink_rows(&table, &insert.columns, *insert.query)?)?;
             converter.sink(&plan, &table, &accepts).map_err(ours)?;
             logical.push(plan);
         }
@@ -331,7 +360,8 @@ impl Session {
 
     /// The query's columns as the table wants them: by position, cast, missing ones NULL.
     fn sink_rows(&self, table: &Table, names: &[String], query: Query) -> Planned<LogicalPlan> {
-        let plan = self.plan_query(query)?;
+        let context = self.context()?;
+        let plan = context.plan(self.plan_query(query)?)?;
         let writable = table.writable();
         let targets: Vec<&FieldRef> = if names.is_empty() {
             writable.iter().map(|(_, field)| field).collect()
@@ -356,8 +386,10 @@ impl Session {
         for (_, field) in &writable {
             let position = targets.iter().position(|target| target.name() == field.name());
             let value = match position.and_then(|position| given.get(position)) {
-                Some(column) => fit(column, field, plan.schema())?,
-                None => cast(lit(datafusion::common::ScalarValue::Null), field.data_type().clone()),
+                Some(column) => {
+                    fit(context, context.single(&Expr::Column(column.clone()), plan.schema())?, column, field)?
+                }
+                None => null(&SqlType::of(field)).map_err(ours)?.expr,
             };
             projection.push(value.alias(field.name()));
         }
@@ -366,28 +398,18 @@ impl Session {
 }
 
 /// A query column as the sink's column wants it; only casts that Flink does by itself.
-fn fit(column: &Column, field: &Field, schema: &DFSchema) -> Planned<Expr> {
-    let from = schema.field_from_column(column)?.data_type().clone();
-    let (to, value) = (field.data_type(), Expr::Column(column.clone()));
-    if &from == to {
-        return Ok(value);
+fn fit(context: Context<'_>, value: Typed, column: &Column, field: &Field) -> Planned<Expr> {
+    let target = SqlType::of(field);
+    if !implicit(&value.sql_type, &target) {
+        return Err(ours(
+            Error::usage(
+                "sql.insert_types",
+                format!("column '{}' takes {target}, the query gives {}", field.name(), value.sql_type),
+            )
+            .hint(format!("write CAST({} AS {target})", column.name)),
+        ));
     }
-    let number = |data_type: &DataType| data_type.is_numeric();
-    let time = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, _) | DataType::Date32);
-    if from.is_null()
-        || (number(&from) && number(to))
-        || (time(&from) && time(to))
-        || (from.is_string() && to.is_string())
-    {
-        return Ok(cast(value, to.clone()));
-    }
-    Err(ours(
-        Error::usage(
-            "sql.insert_types",
-            format!("column '{}' takes {}, the query gives {}", field.name(), type_name(to), type_name(&from)),
-        )
-        .hint(format!("write CAST({} AS {})", column.name, type_name(to))),
-    ))
+    convert(context, value, &target).map(|converted| converted.expr).map_err(ours)
 }
 
 fn rename(plan: LogicalPlan, names: &[String]) -> Planned<LogicalPlan> {
@@ -413,20 +435,19 @@ fn physical_schema(table: &CreateTable) -> Planned<Arc<DFSchema>> {
     let mut position = 0;
     for column in &table.columns {
         let field = match &column.kind {
-            ColumnKind::Physical { data_type, nullable } => {
+            ColumnKind::Physical { sql_type, nullable } => {
                 let nullable = *nullable && !table.primary_key.contains(&column.name);
-                let field = Field::new(&column.name, data_type.clone(), nullable);
+                let field = sql_type.field(&column.name, nullable);
                 if in_file(column) {
                     let place = (POSITION_KEY.to_owned(), format!("{position}/{count}"));
                     position += 1;
-                    field.with_metadata([place].into())
+                    with_entry(field, place)
                 } else {
                     field
                 }
             }
-            ColumnKind::Metadata { data_type, nullable, key, .. } => {
-                Field::new(&column.name, data_type.clone(), *nullable)
-                    .with_metadata([(METADATA_KEY.to_owned(), key.clone())].into())
+            ColumnKind::Metadata { sql_type, nullable, key, .. } => {
+                with_entry(sql_type.field(&column.name, *nullable), (METADATA_KEY.to_owned(), key.clone()))
             }
             ColumnKind::Computed(_) => continue,
         };
@@ -441,6 +462,12 @@ fn physical_schema(table: &CreateTable) -> Planned<Arc<DFSchema>> {
         }
     }
     Ok(Arc::new(DFSchema::try_from(Arc::new(Schema::new(fields)))?))
+}
+
+fn with_entry(field: Field, (key, value): (String, String)) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(key, value);
+    field.with_metadata(metadata)
 }
 
 fn unknown_column(name: &str, schema: &Schema) -> Error {

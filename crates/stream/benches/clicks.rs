@@ -238,7 +238,7 @@ fn main() {
         count.result.as_ref().clone(),
     ]));
     let watermark = Watermark { column: 1, delayed: Arc::new(Column::new("ts", 1)) };
-    let window = Window::Tumble { size: Duration::from_secs(10), offset_millis: 0 };
+    let window = Window::Tumble { size: Duration::from_secs(10), offset_millis: 0, zone: None };
     let tumble = WindowAggregate { time: 1, window, group: vec![0], calls: vec![count.clone()] };
     let windowed = plan(
         &schema,

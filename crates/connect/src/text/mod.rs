@@ -11,14 +11,13 @@ mod number;
 mod print;
 #[cfg(test)]
 mod tests;
-pub(crate) mod time;
-mod zone;
 
 pub use cast::CastText;
 pub(crate) use cast::list_value;
 pub use number::{write_decimal, write_double, write_float};
 pub use print::PrintText;
-pub use zone::TimeZone;
+pub use headwater_change::TimeZone;
+pub(crate) use headwater_change::calendar as time;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, TimeUnit};

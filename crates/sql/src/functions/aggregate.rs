@@ -9,14 +9,52 @@ use arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, FieldRef, F
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::functions_aggregate::{count::count_udaf, min_max::max_udaf, min_max::min_udaf};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility};
+use headwater_change::Error;
 
-/// The aggregates by name.
-pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
-    let ours = |name: &'static str| {
+use crate::typed::Typed;
+use crate::types::SqlType;
+
+/// Names of the aggregates.
+pub(crate) const NAMES: &[&str] = &["avg", "count", "max", "min", "sum"];
+
+/// An aggregate over arguments whose types are known: the function, its arguments, the type of its result and whether
+/// that can be NULL. `grouped` says that no group is empty.
+pub(crate) fn bind_aggregate(
+    name: &str,
+    args: Vec<Typed>,
+    grouped: bool,
+) -> headwater_change::Result<(Arc<AggregateUDF>, Vec<Expr>, SqlType, bool)> {
+    let shown = name.to_uppercase();
+    let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| super::arity(&shown, "one argument"))?;
+    if arg.sql_type == SqlType::Null {
+        return Err(Error::usage("sql.null", format!("{shown}(NULL): NULL has no type here"))
+            .hint("write CAST(NULL AS INT)"));
+    }
+    let nullable = arg.nullable || !grouped;
+    let mean = |name: &'static str| {
         Arc::new(AggregateUDF::from(FlinkMean { name, signature: Signature::any(1, Volatility::Immutable) }))
     };
-    vec![count_udaf(), min_udaf(), max_udaf(), ours("sum"), ours("avg")]
+    let (function, sql_type, nullable) = match name {
+        "count" => (count_udaf(), SqlType::BigInt, false),
+        "min" | "max" => {
+            if arg.sql_type.is_bytes() || matches!(arg.sql_type, SqlType::Other(_) | SqlType::Months | SqlType::Millis) {
+                return Err(super::refused(&shown, &[arg]));
+            }
+            (if name == "min" { min_udaf() } else { max_udaf() }, arg.sql_type.clone(), nullable)
+        }
+        "sum" | "avg" => {
+            let averages = name == "avg";
+            let result = match &arg.sql_type {
+                SqlType::Decimal(_, scale) => SqlType::Decimal(38, if averages { (*scale).max(6) } else { *scale }),
+                number if number.is_numeric() => number.clone(),
+                _ => return Err(super::refused(&shown, &[arg])),
+            };
+            (if averages { mean("avg") } else { mean("sum") }, result, nullable)
+        }
+        _ => return Err(Error::usage("sql.unknown_function", format!("the aggregate {shown} is not known"))),
+    };
+    Ok((function, vec![arg.expr], sql_type, nullable))
 }
 
 /// SUM and AVG.
@@ -47,9 +85,7 @@ impl AggregateUDFImpl for FlinkMean {
                 Ok(DataType::Decimal128(38, if self.averages() { (*scale).max(6) } else { *scale }))
             }
             Some(number) if number.is_signed_integer() || number.is_floating() => Ok(number.clone()),
-            Some(DataType::Null) => Ok(DataType::Int32),
-            Some(other) => plan_err!("{} does not take {}", self.name.to_uppercase(), crate::types::type_name(other)),
-            None => plan_err!("{} takes one argument", self.name.to_uppercase()),
+            _ => plan_err!("{} takes one number", self.name.to_uppercase()),
         }
     }
 

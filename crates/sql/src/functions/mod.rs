@@ -1,98 +1,82 @@
-//! Functions of the dialect: those of DataFusion whose meaning agrees with Flink's, by an explicit list, and ours where
-//! it does not. What is not listed is refused by name rather than answered differently.
+//! Functions of the dialect by name. Each is bound with the types of its arguments and gives what Flink gives; what is
+//! not listed is refused by name rather than answered differently.
+//!
+//! * [`kernel`]: what a bound function is
+//! * [`arithmetic`], [`compare`], [`cast`], [`concat`]: operators
+//! * [`conditional`], [`text`]: functions by family
+//! * [`aggregate`], [`window`]: aggregates and bounds of windows
+//! * [`forms`]: what the grammar hands on as calls
+//! * [`unbound`]: how a function looks before its types are known
 
 pub(crate) mod aggregate;
-pub(crate) mod decimal;
-pub(crate) mod text;
+pub(crate) mod arithmetic;
+pub(crate) mod cast;
+pub(crate) mod compare;
+mod concat;
+mod conditional;
+pub(crate) mod forms;
+pub(crate) mod kernel;
+mod text;
+pub(crate) mod unbound;
 pub(crate) mod window;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use datafusion::execution::SessionStateDefaults;
-use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use arrow::array::Array;
+use headwater_change::{Error, Result};
 
-/// Scalar functions of DataFusion that give what Flink gives, as lower-case names of Flink.
-///
-/// Left out on purpose: `concat` (skips NULL), `greatest`/`least` (skip NULL), `round` and `truncate` on decimals (type),
-/// `extract` (its type), everything with regular expressions or formats (other syntax).
-const SHARED: &[&str] = &[
-    "abs",
-    "acos",
-    "asin",
-    "atan",
-    "atan2",
-    "bit_length",
-    "btrim",
-    "ceil",
-    "char_length",
-    "character_length",
-    "coalesce",
-    "cos",
-    "cosh",
-    "cot",
-    "degrees",
-    "exp",
-    "floor",
-    "left",
-    "ln",
-    "log10",
-    "log2",
-    "lower",
-    "ltrim",
-    "md5",
-    "nullif",
-    "octet_length",
-    "pi",
-    "power",
-    "radians",
-    "repeat",
-    "replace",
-    "reverse",
-    "right",
-    "rtrim",
-    "sin",
-    "sinh",
-    "sqrt",
-    "strpos",
-    "substr",
-    "substring",
-    "tan",
-    "tanh",
-    "trim",
-    "upper",
-];
+use crate::typed::{Context, Typed};
 
-pub use text::ValueText;
+/// Appends the text of the value at a row, as Flink's `CAST(x AS STRING)` gives it. Handed in, because the text of values
+/// belongs to the formats.
+pub type ValueText = fn(&dyn Array, usize, &mut String) -> headwater_change::Result<()>;
+
+/// Checks the arguments of a function and gives the call with its type.
+pub(crate) type Bind = fn(Context<'_>, Vec<Typed>) -> Result<Typed>;
 
 /// All functions by lower-case name.
 #[derive(Debug)]
 pub(crate) struct Functions {
-    pub(crate) scalar: BTreeMap<String, Arc<ScalarUDF>>,
-    pub(crate) aggregate: BTreeMap<String, Arc<AggregateUDF>>,
+    scalar: BTreeMap<&'static str, Bind>,
 }
 
 impl Functions {
     pub(crate) fn new() -> Self {
-        let mut scalar = BTreeMap::new();
-        for function in SessionStateDefaults::default_scalar_functions() {
-            for name in function.aliases().iter().map(String::as_str).chain([function.name()]) {
-                if SHARED.contains(&name) {
-                    scalar.insert(name.to_owned(), Arc::clone(&function));
-                }
-            }
-        }
-        for function in window::bounds().into_iter().chain([text::concat()]) {
-            scalar.insert(function.name().to_owned(), Arc::new(function));
-        }
-        let aggregate = aggregate::all().into_iter().map(|function| (function.name().to_owned(), function)).collect();
-        Self { scalar, aggregate }
+        let families = [conditional::ALL, text::ALL, forms::ALL];
+        Self { scalar: families.into_iter().flatten().copied().collect() }
+    }
+
+    /// The binding of a scalar function.
+    pub(crate) fn bind(&self, name: &str) -> Option<Bind> {
+        self.scalar.get(name).copied()
+    }
+
+    /// Names of scalar functions and of aggregates, without those that only the grammar calls.
+    pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
+        let scalar = self.scalar.keys().filter(|name| !name.starts_with('$')).map(|name| (*name).to_owned()).collect();
+        (scalar, aggregate::NAMES.iter().map(|name| (*name).to_owned()).collect())
     }
 }
 
 /// Names of the scalar functions and of the aggregates that queries may call, in lower case, sorted.
 pub fn function_names() -> (Vec<String>, Vec<String>) {
-    let functions = Functions::new();
-    let scalar = functions.scalar.keys().filter(|name| !name.starts_with('$')).cloned().collect();
-    (scalar, functions.aggregate.keys().cloned().collect())
+    Functions::new().names()
+}
+
+/// A wrong number of arguments.
+pub(crate) fn arity(name: &str, wanted: &str) -> Error {
+    Error::usage("sql.arguments", format!("{name} takes {wanted}"))
+}
+
+/// Arguments of types that the function does not take.
+pub(crate) fn refused(name: &str, args: &[Typed]) -> Error {
+    let shown: Vec<String> = args.iter().map(|arg| arg.sql_type.to_string()).collect();
+    Error::usage("sql.types", format!("{name}({}) is not defined", shown.join(", ")))
+        .hint("CAST the arguments to types that it takes; docs/reference/functions.md lists them")
+}
+
+fn no_common(name: &str, args: &[Typed]) -> Error {
+    let shown: Vec<String> = args.iter().map(|arg| arg.sql_type.to_string()).collect();
+    Error::usage("sql.types", format!("the arguments of {name} have no common type: {}", shown.join(", ")))
+        .hint("CAST them to one type")
 }

@@ -1,125 +1,21 @@
-//! Text functions whose meaning differs from DataFusion's, and `CAST(x AS STRING)` with Flink's text of values.
+//! Text functions.
 
-use std::sync::Arc;
+use headwater_change::Result;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
-use arrow::compute::cast;
-use arrow::datatypes::DataType;
-use datafusion::common::{Result, plan_err};
-use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use super::kernel::Kernel;
+use super::{Bind, concat};
+use crate::typed::{Context, Typed, convert};
+use crate::types::STRING;
 
-/// Appends the text of the value at a row, as Flink's `CAST(x AS STRING)` gives it. Handed in, because the text of values
-/// belongs to the formats.
-pub type ValueText = fn(&dyn Array, usize, &mut String) -> headwater_change::Result<()>;
+pub(super) const ALL: &[(&str, Bind)] = &[("concat", concatenate)];
 
-/// `CAST(expr AS STRING)` over a value that is no string.
-pub(crate) fn cast_to_text(write: ValueText, expr: Expr) -> Expr {
-    ScalarUDF::from(CastToText { write, signature: Signature::any(1, Volatility::Immutable) }).call(vec![expr])
-}
-
-struct CastToText {
-    write: ValueText,
-    signature: Signature,
-}
-
-impl std::fmt::Debug for CastToText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CastToText")
+/// `CONCAT(…)`: NULL if any argument is NULL.
+fn concatenate(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
+    if args.is_empty() || !args.iter().all(|arg| arg.sql_type.is_text()) {
+        return Err(super::refused("CONCAT", &args));
     }
-}
-
-/// A session has one text of values, so two such functions are the same.
-impl PartialEq for CastToText {
-    fn eq(&self, _other: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for CastToText {}
-
-impl std::hash::Hash for CastToText {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.name().hash(state);
-    }
-}
-
-impl ScalarUDFImpl for CastToText {
-    fn name(&self) -> &str {
-        "$text"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _args: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let Some(value) = args.args.first() else { return plan_err!("CAST takes one value") };
-        let column = value.to_array(args.number_rows)?;
-        let mut out = StringBuilder::with_capacity(column.len(), column.len() * 8);
-        let mut text = String::new();
-        for row in 0..column.len() {
-            if column.is_null(row) {
-                out.append_null();
-                continue;
-            }
-            text.clear();
-            (self.write)(&column, row, &mut text).map_err(crate::session::ours)?;
-            out.append_value(&text);
-        }
-        Ok(ColumnarValue::Array(Arc::new(out.finish())))
-    }
-}
-
-/// `CONCAT(…)`: NULL if any argument is NULL (Flink's rule; DataFusion skips them).
-pub(crate) fn concat() -> ScalarUDF {
-    ScalarUDF::from(Concat { signature: Signature::variadic_any(Volatility::Immutable) })
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Concat {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Concat {
-    fn name(&self) -> &str {
-        "concat"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, args: &[DataType]) -> Result<DataType> {
-        if args.iter().all(|arg| arg.is_string() || arg.is_null()) {
-            return Ok(DataType::Utf8);
-        }
-        plan_err!("CONCAT takes strings; cast the other arguments with CAST(x AS STRING)")
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let columns: Vec<ArrayRef> = args
-            .args
-            .iter()
-            .map(|arg| Ok(cast(&arg.to_array(args.number_rows)?, &DataType::Utf8)?))
-            .collect::<Result<_>>()?;
-        let columns: Vec<_> = columns.iter().map(|column| column.as_string::<i32>()).collect();
-        let mut out = StringBuilder::with_capacity(args.number_rows, args.number_rows * 16);
-        let mut text = String::new();
-        for row in 0..args.number_rows {
-            if columns.iter().any(|column| column.is_null(row)) {
-                out.append_null();
-                continue;
-            }
-            text.clear();
-            columns.iter().for_each(|column| text.push_str(column.value(row)));
-            out.append_value(&text);
-        }
-        Ok(ColumnarValue::Array(Arc::new(out.finish())))
-    }
+    let nullable = args.iter().any(|arg| arg.nullable);
+    let args = args.into_iter().map(|arg| convert(context, arg, &STRING)).collect::<Result<Vec<_>>>()?;
+    let kernel = Kernel::new("CONCAT", STRING, nullable, context.zone, concat::run_text);
+    Ok(Typed::new(kernel.call(args.into_iter().map(|arg| (arg.expr, arg.sql_type))), STRING, nullable))
 }

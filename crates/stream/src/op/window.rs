@@ -2,7 +2,8 @@
 //!
 //! A row is dropped and counted iff `window_end - 1 ms <=` the watermark in force before it (Flink's rule); because that
 //! watermark comes with the row, the cut of batches does not show. Windows fire in the order of their ends, and only
-//! groups that still have rows give one. Times with a zone are cut in UTC.
+//! groups that still have rows give one. Times with a zone are cut in the session's: windows are known by the local time of
+//! their ends, and close at that time in UTC.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use arrow::array::{
 };
 use arrow::compute::{concat, take_arrays, take_record_batch};
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use headwater_change::{ChangeBatch, Error, Op, Result, TableId};
+use headwater_change::{ChangeBatch, Error, Op, Result, TableId, TimeZone};
 use headwater_sql::{Node, Window, WindowAggregate};
 use headwater_state::{Backend, Delta};
 
@@ -59,21 +60,31 @@ impl Shard for WindowShard {
 struct Cut {
     size: i64,
     offset: i64,
+    zone: Option<TimeZone>,
 }
 
 impl Cut {
     fn new(window: Window) -> Result<Self> {
-        let Window::Tumble { size, offset_millis } = window;
+        let Window::Tumble { size, offset_millis, zone } = window;
         match i64::try_from(size.as_millis()) {
-            Ok(size) if size > 0 => Ok(Self { size, offset: offset_millis }),
+            Ok(size) if size > 0 => Ok(Self { size, offset: offset_millis, zone }),
             _ => Err(Error::usage("stream.window_size", "a window must be at least a millisecond long")
                 .hint("write the size as INTERVAL '10' SECOND")),
         }
     }
 
-    /// Start of the window that holds an instant.
+    /// Start of the window that holds a local time.
     fn start(self, time: i64) -> i64 {
         time.saturating_sub(time.wrapping_sub(self.offset).rem_euclid(self.size))
+    }
+
+    /// The last instant, in UTC, of the window that ends at a local time.
+    fn last(self, end: i64) -> i64 {
+        let last = end.saturating_sub(1);
+        match self.zone {
+            Some(zone) => last.saturating_sub(zone.offset_of_local(last.div_euclid(1000)).saturating_mul(1000)),
+            None => last,
+        }
     }
 }
 
@@ -100,13 +111,16 @@ impl WindowOperator {
         let mut ends = Vec::with_capacity(times.len());
         let mut kept: Option<Vec<u32>> = None;
         let mut marks = flow.marks.cursor();
-        let (mut start, mut end) = (0, 0);
+        let (mut start, mut end, mut last) = (0, 0, -1);
+        let mut clock = LocalClock::new(self.cut.zone);
         for (row, &time) in (0u32..).zip(times.iter()) {
+            let time = clock.local(time);
             if time < start || time >= end {
                 start = self.cut.start(time);
                 end = start.saturating_add(self.cut.size);
+                last = self.cut.last(end);
             }
-            if end.saturating_sub(1) <= marks.before(row) {
+            if last <= marks.before(row) {
                 kept.get_or_insert_with(|| (0..row).collect());
                 continue;
             }
@@ -189,8 +203,9 @@ impl Operator for WindowOperator {
 
     fn time(&mut self, watermark: i64, out: &mut Output) -> Result<()> {
         let mut due = BTreeSet::new();
+        let cut = self.cut;
         for shard in self.keyed.shards() {
-            due.extend(shard.open.keys().take_while(|end| end.saturating_sub(1) <= watermark));
+            due.extend(shard.open.keys().take_while(|end| cut.last(**end) <= watermark));
         }
         if due.is_empty() {
             return Ok(());
@@ -227,6 +242,30 @@ impl WindowShard {
         let open = &mut self.open;
         let groups = self.groups.intern(batch, rows, |slot, end| open.entry(end).or_default().push(slot))?;
         self.groups.apply(batch, rows, &groups)
+    }
+}
+
+/// Local times of instants. Offsets change at quarters of an hour only, so one is asked for once a quarter.
+struct LocalClock {
+    zone: Option<TimeZone>,
+    quarter: i64,
+    offset: i64,
+}
+
+impl LocalClock {
+    fn new(zone: Option<TimeZone>) -> Self {
+        Self { zone: zone.filter(|zone| *zone != TimeZone::UTC), quarter: i64::MIN, offset: 0 }
+    }
+
+    #[inline]
+    fn local(&mut self, time: i64) -> i64 {
+        let Some(zone) = self.zone else { return time };
+        let quarter = time.div_euclid(900_000);
+        if quarter != self.quarter {
+            self.quarter = quarter;
+            self.offset = zone.offset_seconds(time.div_euclid(1000)) * 1000;
+        }
+        time.saturating_add(self.offset)
     }
 }
 
@@ -283,9 +322,23 @@ mod tests {
 
     #[test]
     fn windows_are_cut_downwards_also_before_1970_and_shifted() {
-        let cut = Cut { size: 10, offset: 0 };
+        let cut = Cut { size: 10, offset: 0, zone: None };
         assert_eq!([-11, -10, -1, 0, 9, 10].map(|time| cut.start(time)), [-20, -10, -10, 0, 0, 10]);
-        let shifted = Cut { size: 10, offset: 3 };
+        let shifted = Cut { size: 10, offset: 3, zone: None };
         assert_eq!([-8, -7, 2, 3, 12, 13].map(|time| shifted.start(time)), [-17, -7, -7, 3, 3, 13]);
+    }
+
+    #[test]
+    fn a_day_in_a_zone_ends_at_its_midnight() {
+        let day = 86_400_000;
+        let seoul = TimeZone::parse("Asia/Seoul").unwrap();
+        let cut = Cut { size: day, offset: 0, zone: Some(seoul) };
+        // 2024-01-01 15:00:00 UTC is midnight in Seoul.
+        let midnight = 1_704_121_200_000;
+        let mut clock = LocalClock::new(cut.zone);
+        let end = |time: i64| cut.start(time) + day;
+        let (before, after) = (clock.local(midnight - 1), clock.local(midnight));
+        assert_eq!(cut.last(end(before)), midnight - 1);
+        assert_eq!(cut.last(end(after)), midnight + day - 1);
     }
 }

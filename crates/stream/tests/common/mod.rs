@@ -101,7 +101,7 @@ impl PlanBuilder {
         let bound = |name| Field::new(name, DataType::Timestamp(arrow::datatypes::TimeUnit::Millisecond, None), false);
         let mut fields = vec![bound("window_start"), bound("window_end")];
         fields.extend(self.result_fields(input, group, &calls));
-        let window = Window::Tumble { size: Duration::from_millis(millis), offset_millis: 0 };
+        let window = Window::Tumble { size: Duration::from_millis(millis), offset_millis: 0, zone: None };
         let kind = NodeKind::WindowAggregate(WindowAggregate { time, window, group: group.to_vec(), calls });
         self.node(kind, &[input], Arc::new(Schema::new(fields)), ChangelogMode::Append)
     }

@@ -1,0 +1,332 @@
+//! Expressions: the types of operands, branches and arguments, and what stands in their place.
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::Schema;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::expr::{Between, Case, InList};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::physical_expr::create_physical_expr;
+use headwater_change::{Error, Result, suggest};
+
+use super::literal::{self, null};
+use super::{Context, Typed};
+use crate::functions::arithmetic::{self, Arithmetic};
+use crate::functions::cast::cast;
+use crate::functions::compare::compare;
+use crate::types::{SqlType, common_type};
+
+impl Context<'_> {
+    /// An expression over the columns of `schema` with its type.
+    pub(crate) fn expr(&self, expr: &Expr, schema: &DFSchema) -> Result<Typed> {
+        let typed = |inner: &Expr| self.expr(inner, schema);
+        let truth = |inner: &Expr, build: fn(Box<Expr>) -> Expr| -> Result<Typed> {
+            let inner = boolean(typed(inner)?)?;
+            Ok(Typed::new(build(Box::new(inner.expr)), SqlType::Boolean, false))
+        };
+        Ok(match expr {
+            Expr::Alias(alias) => typed(&alias.expr)?,
+            Expr::Column(column) => {
+                let field = datafusion::common::ExprSchema::field_from_column(schema, column)
+                    .map_err(|error| Error::bug("sql.column", format!("the column '{column}'")).caused_by(error))?;
+                Typed::new(expr.clone(), SqlType::of(field), field.is_nullable())
+            }
+            Expr::Literal(value, metadata) => literal::literal(value, metadata.as_ref())?,
+            Expr::ScalarFunction(call) => {
+                let args = call.args.iter().map(typed).collect::<Result<Vec<_>>>()?;
+                self.call(call.func.name(), args)?
+            }
+            Expr::Not(inner) => {
+                let inner = boolean(typed(inner)?)?;
+                Typed::new(Expr::Not(Box::new(inner.expr)), SqlType::Boolean, inner.nullable)
+            }
+            Expr::IsNull(inner) => Typed::new(Expr::IsNull(Box::new(typed(inner)?.expr)), SqlType::Boolean, false),
+            Expr::IsNotNull(inner) => {
+                Typed::new(Expr::IsNotNull(Box::new(typed(inner)?.expr)), SqlType::Boolean, false)
+            }
+            Expr::IsTrue(inner) => truth(inner, Expr::IsTrue)?,
+            Expr::IsFalse(inner) => truth(inner, Expr::IsFalse)?,
+            Expr::IsUnknown(inner) => truth(inner, Expr::IsUnknown)?,
+            Expr::IsNotTrue(inner) => truth(inner, Expr::IsNotTrue)?,
+            Expr::IsNotFalse(inner) => truth(inner, Expr::IsNotFalse)?,
+            Expr::IsNotUnknown(inner) => truth(inner, Expr::IsNotUnknown)?,
+            Expr::Negative(inner) => self.folded(arithmetic::negate(*self, typed(inner)?)?),
+            Expr::Between(between) => self.between(between, schema)?,
+            Expr::InList(list) => self.in_list(list, schema)?,
+            Expr::Case(case) => self.case(case, schema)?,
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(*op, typed(left)?, typed(right)?)?,
+            other => return Err(unsupported(&other.to_string())),
+        })
+    }
+
+    /// Binds a function, an operator or a form that became a call.
+    fn call(&self, name: &str, args: Vec<Typed>) -> Result<Typed> {
+        if let Some(operator) = operator(name) {
+            return self.operands(operator, args);
+        }
+        let Some(bind) = self.functions.bind(name) else {
+            let (names, _) = self.functions.names();
+            let error = Error::usage("sql.unknown_function", format!("the function {} is not known", shown(name)));
+            return Err(match suggest(name, names.iter().map(String::as_str)) {
+                Some(meant) => error.hint(format!("did you mean {}?", meant.to_uppercase())),
+                None => error.hint("docs/reference/functions.md lists the functions"),
+            });
+        };
+        bind(*self, args).map(|typed| self.folded(typed))
+    }
+
+    /// Operands of one operator, from the left.
+    fn operands(&self, operator: Operator, args: Vec<Typed>) -> Result<Typed> {
+        match operator {
+            Operator::And | Operator::Or => {
+                let args = args.into_iter().map(boolean).collect::<Result<Vec<_>>>()?;
+                let nullable = args.iter().any(|arg| arg.nullable);
+                let exprs = args.into_iter().map(|arg| arg.expr).collect();
+                Ok(Typed::new(balanced(operator, exprs)?, SqlType::Boolean, nullable))
+            }
+            _ => {
+                let mut args = args.into_iter();
+                let first = args.next().ok_or_else(|| Error::bug("sql.operands", "an operator without operands"))?;
+                args.try_fold(first, |left, right| self.binary(operator, left, right))
+            }
+        }
+    }
+
+    fn binary(&self, operator: Operator, left: Typed, right: Typed) -> Result<Typed> {
+        match operator {
+            Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
+                arithmetic::arithmetic(*self, operator, left, right).map(|typed| self.folded(typed))
+            }
+            _ => compare(*self, operator, left, right).map(|typed| self.folded(typed)),
+        }
+    }
+
+    /// `a + b - c …` and `a * b / c …`: numbers in one pass, whatever their number.
+    pub(crate) fn chain(&self, operators: &str, args: Vec<Typed>) -> Result<Typed> {
+        let mut args = args.into_iter();
+        let first = args.next().ok_or_else(|| Error::bug("sql.operands", "an operator without operands"))?;
+        let mut chain = Arithmetic::begin(first);
+        for (sign, right) in operators.chars().zip(args) {
+            let operator = arithmetic_operator(sign).ok_or_else(|| Error::bug("sql.operator", sign.to_string()))?;
+            chain = match chain.push(operator, right) {
+                Ok(chain) => chain,
+                Err((chain, right)) => {
+                    Arithmetic::begin(arithmetic::arithmetic(*self, operator, chain.finish(*self), right)?)
+                }
+            };
+        }
+        Ok(self.folded(chain.finish(*self)))
+    }
+
+    fn between(&self, between: &Between, schema: &DFSchema) -> Result<Typed> {
+        let value = self.expr(&between.expr, schema)?;
+        let low = self.binary(Operator::GtEq, value.clone(), self.expr(&between.low, schema)?)?;
+        let high = self.binary(Operator::LtEq, value, self.expr(&between.high, schema)?)?;
+        let found = self.operands(Operator::And, vec![low, high])?;
+        Ok(negated(found, between.negated))
+    }
+
+    /// `x BETWEEN SYMMETRIC a AND b`: in either order.
+    pub(crate) fn between_symmetric(&self, value: Typed, a: Typed, b: Typed) -> Result<Typed> {
+        let side = |low: Typed, high: Typed| {
+            let low = self.binary(Operator::GtEq, value.clone(), low)?;
+            let high = self.binary(Operator::LtEq, value.clone(), high)?;
+            self.operands(Operator::And, vec![low, high])
+        };
+        let (up, down) = (side(a.clone(), b.clone())?, side(b, a)?);
+        self.operands(Operator::Or, vec![up, down])
+    }
+
+    /// `x IN (…)`: one look-up where all are constants of one type, comparisons otherwise.
+    fn in_list(&self, list: &InList, schema: &DFSchema) -> Result<Typed> {
+        let value = self.expr(&list.expr, schema)?;
+        let items = list.list.iter().map(|item| self.expr(item, schema)).collect::<Result<Vec<_>>>()?;
+        let types = items.iter().map(|item| &item.sql_type).chain([&value.sql_type]);
+        let common = common_type(types).filter(|common| !common.is_approximate());
+        if let Some(common) = common
+            && items.iter().all(|item| matches!(item.expr, Expr::Literal(..)))
+            && (common.is_text() || common.is_integer())
+        {
+            let nullable = value.nullable || items.iter().any(|item| item.nullable);
+            let converted = items.into_iter().map(|item| convert(*self, item, &common).map(|item| item.expr));
+            let list_exprs = converted.collect::<Result<Vec<_>>>()?;
+            let value = convert(*self, value, &common)?;
+            let found = Expr::InList(InList { expr: Box::new(value.expr), list: list_exprs, negated: list.negated });
+            return Ok(Typed::new(found, SqlType::Boolean, nullable));
+        }
+        let equals = items.into_iter().map(|item| self.binary(Operator::Eq, value.clone(), item));
+        let found = self.operands(Operator::Or, equals.collect::<Result<Vec<_>>>()?)?;
+        Ok(negated(found, list.negated))
+    }
+
+    fn case(&self, case: &Case, schema: &DFSchema) -> Result<Typed> {
+        let operand = case.expr.as_ref().map(|operand| self.expr(operand, schema)).transpose()?;
+        let mut branches = Vec::with_capacity(case.when_then_expr.len());
+        for (when, then) in &case.when_then_expr {
+            let when = self.expr(when, schema)?;
+            let when = match &operand {
+                Some(operand) => self.binary(Operator::Eq, operand.clone(), when)?,
+                None => boolean(when)?,
+            };
+            branches.push((when, self.expr(then, schema)?));
+        }
+        let otherwise = case.else_expr.as_ref().map(|otherwise| self.expr(otherwise, schema)).transpose()?;
+        self.branches(branches, otherwise)
+    }
+
+    /// CASE over conditions that are BOOLEAN; the type is what all results have in common.
+    pub(crate) fn branches(&self, branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>) -> Result<Typed> {
+        let results = || branches.iter().map(|(_, then)| then).chain(&otherwise);
+        let common = common_type(results().map(|result| &result.sql_type));
+        let common = common.filter(|common| *common != SqlType::Null).ok_or_else(|| {
+            let shown: Vec<String> = results().map(|result| result.sql_type.to_string()).collect();
+            Error::usage("sql.types", format!("the results of CASE have no common type: {}", shown.join(", ")))
+                .hint("CAST the results to one type")
+        })?;
+        let nullable = otherwise.is_none() || results().any(|result| result.nullable);
+        let mut when_then = Vec::with_capacity(branches.len());
+        for (when, then) in branches {
+            when_then.push((Box::new(when.expr), Box::new(convert(*self, then, &common)?.expr)));
+        }
+        let otherwise = match otherwise {
+            Some(otherwise) => convert(*self, otherwise, &common)?.expr,
+            None => null(&common)?.expr,
+        };
+        let case = Case { expr: None, when_then_expr: when_then, else_expr: Some(Box::new(otherwise)) };
+        Ok(Typed::new(Expr::Case(case), common, nullable))
+    }
+
+    /// An argument of an aggregate that is computed only where its filter is true.
+    pub(super) fn guarded(&self, arg: Typed, filter: &Expr) -> Typed {
+        let (true, Ok(none)) = (fallible(&arg.expr), null(&arg.sql_type)) else { return arg };
+        let case = Case {
+            expr: None,
+            when_then_expr: vec![(Box::new(filter.clone()), Box::new(arg.expr))],
+            else_expr: Some(Box::new(none.expr)),
+        };
+        Typed::new(Expr::Case(case), arg.sql_type, true)
+    }
+
+    /// A call over constants as its value. One that fails stays a call: it may stand behind a guard.
+    fn folded(&self, typed: Typed) -> Typed {
+        let constant = match &typed.expr {
+            Expr::ScalarFunction(call) => call.args.iter().all(|arg| matches!(arg, Expr::Literal(..))),
+            Expr::BinaryExpr(BinaryExpr { left, right, .. }) => {
+                matches!((left.as_ref(), right.as_ref()), (Expr::Literal(..), Expr::Literal(..)))
+            }
+            _ => false,
+        };
+        match constant.then(|| evaluate(&typed.expr)).flatten() {
+            // A NULL that the type does not allow is left to the run, which says where it came from.
+            Some(value) if !value.is_null() || typed.nullable => {
+                let nullable = typed.nullable;
+                Typed { nullable, ..literal::constant(value, typed.sql_type) }
+            }
+            _ => typed,
+        }
+    }
+}
+
+/// The value of an expression without columns.
+fn evaluate(expr: &Expr) -> Option<ScalarValue> {
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let columns: Vec<ArrayRef> = Vec::new();
+    let one = RecordBatch::try_new_with_options(std::sync::Arc::new(Schema::empty()), columns, &options).ok()?;
+    let (props, context) = (ExecutionProps::new(), PhysicalPlanningContext::default());
+    let physical = create_physical_expr(expr, &DFSchema::empty(), &props, &context).ok()?;
+    let column = physical.evaluate(&one).and_then(|value| value.into_array(1)).ok()?;
+    ScalarValue::try_from_array(&column, 0).ok()
+}
+
+/// The value as `target`, by Flink's CAST; an expression of that type as it is.
+pub(crate) fn convert(context: Context<'_>, value: Typed, target: &SqlType) -> Result<Typed> {
+    if value.sql_type == *target {
+        return Ok(value);
+    }
+    if value.sql_type == SqlType::Null {
+        return null(target);
+    }
+    cast(context, value, target, false).map(|typed| context.folded(typed))
+}
+
+/// The value, which must be BOOLEAN.
+fn boolean(value: Typed) -> Result<Typed> {
+    match value.sql_type {
+        SqlType::Boolean => Ok(value),
+        SqlType::Null => null(&SqlType::Boolean),
+        other => Err(Error::usage("sql.types", format!("a condition must be BOOLEAN, not {other}"))
+            .hint("compare it with a value, for example x <> 0")),
+    }
+}
+
+fn negated(value: Typed, negated: bool) -> Typed {
+    if negated { Typed { expr: Expr::Not(Box::new(value.expr)), ..value } } else { value }
+}
+
+/// A tree of low height, in the order of the operands: thousands of conditions must not need a deep stack.
+fn balanced(operator: Operator, mut exprs: Vec<Expr>) -> Result<Expr> {
+    while exprs.len() > 1 {
+        let mut paired = Vec::with_capacity(exprs.len().div_ceil(2));
+        let mut rest = exprs.into_iter();
+        while let Some(left) = rest.next() {
+            paired.push(match rest.next() {
+                Some(right) => Expr::BinaryExpr(BinaryExpr::new(Box::new(left), operator, Box::new(right))),
+                None => left,
+            });
+        }
+        exprs = paired;
+    }
+    exprs.pop().ok_or_else(|| Error::bug("sql.operands", "a condition without operands"))
+}
+
+/// Whether evaluating an expression can fail for some values.
+fn fallible(expr: &Expr) -> bool {
+    use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+    let mut found = false;
+    let walked = expr.apply(|inner| {
+        found |= matches!(inner, Expr::ScalarFunction(_));
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    found || walked.is_err()
+}
+
+/// The operators as the planner hands them on.
+const OPERATORS: &[(&str, Operator)] = &[
+    ("$+", Operator::Plus),
+    ("$-", Operator::Minus),
+    ("$*", Operator::Multiply),
+    ("$/", Operator::Divide),
+    ("$%", Operator::Modulo),
+    ("$=", Operator::Eq),
+    ("$<>", Operator::NotEq),
+    ("$<", Operator::Lt),
+    ("$<=", Operator::LtEq),
+    ("$>", Operator::Gt),
+    ("$>=", Operator::GtEq),
+    ("$and", Operator::And),
+    ("$or", Operator::Or),
+];
+
+fn operator(name: &str) -> Option<Operator> {
+    OPERATORS.iter().find(|(found, _)| *found == name).map(|(_, operator)| *operator)
+}
+
+fn arithmetic_operator(sign: char) -> Option<Operator> {
+    OPERATORS.iter().find(|(name, _)| name.chars().eq(['$', sign])).map(|(_, operator)| *operator)
+}
+
+/// The name of an operator's function.
+pub(crate) fn operator_name(sign: &str) -> Option<&'static str> {
+    let sign = sign.to_ascii_lowercase();
+    OPERATORS.iter().map(|(name, _)| *name).find(|name| name.get(1..) == Some(sign.as_str()))
+}
+
+/// A function's name as users write it.
+fn shown(name: &str) -> String {
+    name.trim_start_matches('$').to_uppercase()
+}
+
+fn unsupported(what: &str) -> Error {
+    Error::usage("sql.unsupported", format!("not supported yet: {}", what.replace('$', "")))
+}
