@@ -17,8 +17,8 @@ use headwater_change::{ChangelogMode, Error, Result};
 
 use crate::catalog::{CatalogTable, Origin, Table};
 use crate::functions::window::{Bound, rowtime_of_end, tumble_bound};
-use crate::guard::guarded;
 use crate::fuse::{fuse, is_rowtime, unaliased};
+use crate::guard::guarded;
 use crate::plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, Watermark, Window, WindowAggregate,
 };

@@ -17,12 +17,8 @@ impl fmt::Display for StreamPlan {
 
 impl StreamPlan {
     fn tree(&self, f: &mut fmt::Formatter<'_>, node: &Node, depth: usize) -> fmt::Result {
-        let columns: Vec<String> = node
-            .schema
-            .fields()
-            .iter()
-            .map(|field| format!("{} {}", field.name(), type_name(field)))
-            .collect();
+        let columns: Vec<String> =
+            node.schema.fields().iter().map(|field| format!("{} {}", field.name(), type_name(field))).collect();
         writeln!(f, "{}#{} {} [{}] -> ({})", "  ".repeat(depth), node.id, kind(node), node.mode, columns.join(", "))?;
         for input in &node.inputs {
             if let Some(input) = usize::try_from(*input).ok().and_then(|index| self.nodes.get(index)) {

@@ -104,7 +104,9 @@ pub(crate) fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
         // A window's last instant is the event time of its result.
         (LogicalPlan::Aggregate(aggregate), Ok(index)) => {
             aggregate.group_expr.get(index).map(unaliased).is_some_and(|expr| match tumble_bound(expr) {
-                Some(BoundOf { bound: Bound::Rowtime, time: Expr::Column(time), .. }) => is_rowtime(&aggregate.input, time),
+                Some(BoundOf { bound: Bound::Rowtime, time: Expr::Column(time), .. }) => {
+                    is_rowtime(&aggregate.input, time)
+                }
                 _ => false,
             })
         }

@@ -30,4 +30,4 @@ pub use plan::{
 pub use script::Script;
 pub use session::{Outcome, Pipeline, Session};
 pub use settings::{SETTINGS, Settings};
-pub use types::type_name;
+pub use types::{trim_value_text, type_name};

@@ -13,6 +13,7 @@
 
 mod chain;
 mod forms;
+mod names;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -28,9 +29,11 @@ use crate::dialect::{FlinkDialect, TABLE_MARKER, call, plain_call};
 use crate::functions::forms::CELL;
 use crate::functions::window::{TUMBLE_END, TUMBLE_ROWTIME, TUMBLE_START};
 
-/// Applies all rewrites to a query in place.
-pub(crate) fn rewrite_query(query: &mut Query) -> Result<()> {
-    finish(query.visit(&mut Rewriter))
+/// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
+pub(crate) fn rewrite_query(query: &mut Query, lookup: &names::Lookup<'_>) -> Result<()> {
+    finish(query.visit(&mut Rewriter))?;
+    names::unique_columns(query, lookup);
+    Ok(())
 }
 
 /// Applies the expression rewrites to an expression in place.
@@ -86,6 +89,9 @@ impl VisitorMut for Rewriter {
         if let SetExpr::Values(values) = query.body.as_mut() {
             for cell in values.rows.iter_mut().flat_map(|row| row.content.iter_mut()) {
                 *cell = plain_call(CELL, vec![cell.clone()]);
+            }
+            if let Err(error) = name_values(query) {
+                return ControlFlow::Break(error);
             }
         }
         ControlFlow::Continue(())
@@ -230,6 +236,24 @@ fn renamed(expr: &Expr, name: &str) -> Expr {
         function.name = Ident::new(name).into();
     }
     expr
+}
+
+/// `VALUES (1, 'a')` has Flink's names `EXPR$0`, `EXPR$1`.
+fn name_values(query: &mut Query) -> Result<()> {
+    let SetExpr::Values(values) = query.body.as_ref() else { return Ok(()) };
+    let width = values.rows.first().map_or(0, |row| row.content.len());
+    let columns: Vec<String> = (0..width).map(|index| format!("column{} AS `EXPR${index}`", index + 1)).collect();
+    let text = format!("SELECT {} FROM (VALUES (0)) AS `$values`", columns.join(", "));
+    let dialect = FlinkDialect;
+    let named = Parser::new(&dialect).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
+    let mut named = named.map_err(|error| Error::bug("sql.values", "the columns of VALUES").caused_by(error))?;
+    if let SetExpr::Select(select) = named.body.as_mut()
+        && let Some(TableFactor::Derived { subquery, .. }) = select.from.first_mut().map(|from| &mut from.relation)
+    {
+        std::mem::swap(&mut subquery.body, &mut query.body);
+    }
+    query.body = named.body;
+    Ok(())
 }
 
 /// Gives unnamed expressions Flink's names `EXPR$0`, `EXPR$1`, ….

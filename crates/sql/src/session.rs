@@ -297,8 +297,9 @@ impl Session {
         let sql_type = SqlType::of(schema.field(index));
         if !sql_type.is_timestamp() {
             return Err(ours(
-                Error::usage("sql.watermark", format!("the watermark column '{name}' is {sql_type}"))
-                    .hint("declare it as TIMESTAMP(3) or TIMESTAMP_LTZ(3), or add a computed column: t AS TO_TIMESTAMP(x)"),
+                Error::usage("sql.watermark", format!("the watermark column '{name}' is {sql_type}")).hint(
+                    "declare it as TIMESTAMP(3) or TIMESTAMP_LTZ(3), or add a computed column: t AS TO_TIMESTAMP(x)",
+                ),
             ));
         }
         let declared = DFSchema::try_from(Arc::clone(schema))?;
@@ -317,8 +318,13 @@ impl Session {
     }
 
     fn plan_query(&self, mut query: Query) -> Planned<LogicalPlan> {
-        rewrite_query(&mut query).map_err(ours)?;
+        rewrite_query(&mut query, &|name| self.column_names(name)).map_err(ours)?;
         self.plan_rewritten(query)
+    }
+
+    fn column_names(&self, table: &str) -> Option<Vec<String>> {
+        let schema = self.catalog.get(table).ok()?.schema();
+        Some(schema.fields().iter().map(|field| field.name().clone()).collect())
     }
 
     fn plan_rewritten(&self, query: Query) -> Planned<LogicalPlan> {
@@ -328,11 +334,17 @@ impl Session {
     }
 
     fn plan_select(&self, mut query: Query, show_window_end: bool) -> Planned<Pipeline> {
-        rewrite_query(&mut query).map_err(ours)?;
+        rewrite_query(&mut query, &|name| self.column_names(name)).map_err(ours)?;
         if show_window_end {
             add_window_end(&mut query);
         }
         let logical = optimize(self.context()?.plan(self.plan_rewritten(query)?)?)?;
+        if let Some(field) = logical.schema().fields().iter().find(|field| field.data_type().is_null()) {
+            return Err(ours(
+                Error::usage("sql.null", format!("the column '{}' is NULL of no type", field.name()))
+                    .hint("give it one: CAST(NULL AS INT)"),
+            ));
+        }
         let mut converter = Converter::default();
         converter.collect(&logical).map_err(ours)?;
         Ok(converter.finish(vec![logical], true))

@@ -14,10 +14,10 @@ mod tests;
 
 pub use cast::CastText;
 pub(crate) use cast::list_value;
-pub use number::{write_decimal, write_double, write_float};
-pub use print::PrintText;
 pub use headwater_change::TimeZone;
 pub(crate) use headwater_change::calendar as time;
+pub use number::{write_decimal, write_double, write_float};
+pub use print::PrintText;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, TimeUnit};

@@ -9,6 +9,7 @@ use headwater_change::{ChangeBatch, Error, Result};
 use headwater_connect::csv::write_field;
 use headwater_connect::json::JsonRows;
 use headwater_connect::text::{CastText, TimeZone};
+use headwater_sql::trim_value_text;
 
 use crate::output::Format;
 use crate::output::table::Table;
@@ -16,6 +17,7 @@ use crate::output::table::Table;
 /// Writes rows of one schema. Bytes are collected and handed over once a call, so that a reader never sees half a batch.
 pub(crate) struct RowWriter {
     format: Format,
+    schema: SchemaRef,
     names: Vec<String>,
     null_text: Arc<str>,
     text: CastText,
@@ -32,6 +34,7 @@ impl RowWriter {
         let zone = TimeZone::parse(time_zone)?;
         Ok(Self {
             format,
+            schema: Arc::clone(schema),
             names: schema.fields().iter().map(|field| field.name().clone()).collect(),
             null_text: Arc::clone(null_text),
             json: JsonRows::new(schema)?,
@@ -120,12 +123,13 @@ impl RowWriter {
         let mut table = Table::new(&self.names);
         for row in 0..rows.num_rows() {
             let mut cells = Vec::with_capacity(self.names.len());
-            for column in rows.columns() {
+            for (column, field) in rows.columns().iter().zip(self.schema.fields()) {
                 cells.push(if column.is_null(row) {
                     "<NULL>".to_owned()
                 } else {
                     self.cell.clear();
                     self.text.write(column, row, &mut self.cell)?;
+                    trim_value_text(field, &mut self.cell);
                     self.cell.clone()
                 });
             }
@@ -149,7 +153,7 @@ impl RowWriter {
     }
 
     fn csv_row(&mut self, rows: &RecordBatch, row: usize) -> Result<()> {
-        for (index, column) in rows.columns().iter().enumerate() {
+        for (index, (column, field)) in rows.columns().iter().zip(self.schema.fields()).enumerate() {
             if index > 0 {
                 self.buffer.push(b',');
             }
@@ -159,6 +163,7 @@ impl RowWriter {
             }
             self.cell.clear();
             self.text.write(column, row, &mut self.cell)?;
+            trim_value_text(field, &mut self.cell);
             // A value that reads like NULL is quoted, so that the two can be told apart.
             if self.cell == *self.null_text {
                 self.buffer.push(b'"');

@@ -28,8 +28,9 @@ pub(crate) fn bind_aggregate(
     let shown = name.to_uppercase();
     let [arg] = <[Typed; 1]>::try_from(args).map_err(|_| super::arity(&shown, "one argument"))?;
     if arg.sql_type == SqlType::Null {
-        return Err(Error::usage("sql.null", format!("{shown}(NULL): NULL has no type here"))
-            .hint("write CAST(NULL AS INT)"));
+        return Err(
+            Error::usage("sql.null", format!("{shown}(NULL): NULL has no type here")).hint("write CAST(NULL AS INT)")
+        );
     }
     let nullable = arg.nullable || !grouped;
     let mean = |name: &'static str| {
@@ -38,7 +39,8 @@ pub(crate) fn bind_aggregate(
     let (function, sql_type, nullable) = match name {
         "count" => (count_udaf(), SqlType::BigInt, false),
         "min" | "max" => {
-            if arg.sql_type.is_bytes() || matches!(arg.sql_type, SqlType::Other(_) | SqlType::Months | SqlType::Millis) {
+            if arg.sql_type.is_bytes() || matches!(arg.sql_type, SqlType::Other(_) | SqlType::Months | SqlType::Millis)
+            {
                 return Err(super::refused(&shown, &[arg]));
             }
             (if name == "min" { min_udaf() } else { max_udaf() }, arg.sql_type.clone(), nullable)

@@ -24,7 +24,8 @@ pub(crate) fn compare(context: Context<'_>, operator: Operator, left: Typed, rig
     let (left, right) = operands(context, operator, left, right)?;
     let approximate = left.sql_type.is_approximate() || right.sql_type.is_approximate();
     let of_own = approximate
-        || left.sql_type != right.sql_type && matches!((left.sql_type.digits(), right.sql_type.digits()), (Some(_), Some(_)))
+        || left.sql_type != right.sql_type
+            && matches!((left.sql_type.digits(), right.sql_type.digits()), (Some(_), Some(_)))
         || matches!(left.sql_type, SqlType::Months | SqlType::Millis);
     let expr = if of_own {
         let kernel = Kernel::new(operator.to_string(), SqlType::Boolean, nullable, context.zone, run_of(operator)?);
@@ -32,6 +33,8 @@ pub(crate) fn compare(context: Context<'_>, operator: Operator, left: Typed, rig
     } else {
         Expr::BinaryExpr(BinaryExpr::new(Box::new(left.expr), operator, Box::new(right.expr)))
     };
+    // Never NULL, whatever the engine below makes of nullable operands.
+    let expr = if null_safe { Expr::IsTrue(Box::new(expr)) } else { expr };
     Ok(Typed::new(expr, SqlType::Boolean, nullable))
 }
 
@@ -116,9 +119,7 @@ fn order(call: &Call<'_>) -> Planned<(ArrayRef, ArrayRef, Order)> {
             Box::new(move |row| a.value(row).partial_cmp(&b.value(row)))
         }
         (SqlType::Months | SqlType::Millis, _) => {
-            let length = |column: &ArrayRef| {
-                column.as_primitive::<IntervalMonthDayNanoType>().clone()
-            };
+            let length = |column: &ArrayRef| column.as_primitive::<IntervalMonthDayNanoType>().clone();
             let (a, b) = (length(&left), length(&right));
             let size = |value: arrow::datatypes::IntervalMonthDayNano| {
                 (value.months, i128::from(value.days) * 86_400_000_000_000 + i128::from(value.nanoseconds))

@@ -44,11 +44,6 @@ impl Call<'_> {
         }
     }
 
-    /// Argument `index` as it came: a column, or one value for all rows.
-    pub(crate) fn value(&self, index: usize) -> Result<&ColumnarValue> {
-        self.args.get(index).map_or_else(|| exec_err!("argument {index} is missing"), Ok)
-    }
-
     /// How many arguments there are.
     pub(crate) fn len(&self) -> usize {
         self.args.len()

@@ -3,12 +3,14 @@
 //!
 //! * [`kernel`]: what a bound function is
 //! * [`arithmetic`], [`compare`], [`cast`], [`concat`]: operators
-//! * [`conditional`], [`text`]: functions by family
+//! * [`conditional`], [`math`], [`pattern`], [`text`], [`time`]: functions by family; [`arguments`] and [`rows`] are
+//!   what they have in common
 //! * [`aggregate`], [`window`]: aggregates and bounds of windows
 //! * [`forms`]: what the grammar hands on as calls
 //! * [`unbound`]: how a function looks before its types are known
 
 pub(crate) mod aggregate;
+mod arguments;
 pub(crate) mod arithmetic;
 pub(crate) mod cast;
 pub(crate) mod compare;
@@ -16,7 +18,11 @@ mod concat;
 mod conditional;
 pub(crate) mod forms;
 pub(crate) mod kernel;
+mod math;
+mod pattern;
+mod rows;
 mod text;
+mod time;
 pub(crate) mod unbound;
 pub(crate) mod window;
 
@@ -42,8 +48,9 @@ pub(crate) struct Functions {
 
 impl Functions {
     pub(crate) fn new() -> Self {
-        let families = [conditional::ALL, text::ALL, forms::ALL];
-        Self { scalar: families.into_iter().flatten().copied().collect() }
+        let families = [conditional::ALL, math::ALL, pattern::ALL, forms::ALL];
+        let families = families.iter().chain(text::ALL).chain(time::ALL);
+        Self { scalar: families.flat_map(|family| family.iter()).copied().collect() }
     }
 
     /// The binding of a scalar function.

@@ -42,15 +42,17 @@ impl Bound {
 
 /// A bound over a time column and constant intervals.
 pub(crate) fn bind_bound(context: Context<'_>, bound: Bound, args: Vec<Typed>) -> headwater_change::Result<Typed> {
-    let misuse = || {
-        Error::usage("sql.window", "TUMBLE needs a timestamp column and an interval such as INTERVAL '10' SECOND")
-    };
+    let misuse =
+        || Error::usage("sql.window", "TUMBLE needs a timestamp column and an interval such as INTERVAL '10' SECOND");
     let [time, lengths @ ..] = args.as_slice() else { return Err(misuse()) };
     if !time.sql_type.is_timestamp() || lengths.is_empty() || lengths.len() > 2 {
         return Err(misuse());
     }
     let constant = |arg: &Typed| {
-        matches!((&arg.sql_type, &arg.expr), (SqlType::Millis, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _)))
+        matches!(
+            (&arg.sql_type, &arg.expr),
+            (SqlType::Millis, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _))
+        )
     };
     if !lengths.iter().all(constant) {
         return Err(Error::usage("sql.window", "a window's size must be an interval of days to seconds")
@@ -176,9 +178,9 @@ pub(crate) fn rowtime_of_end(end: Expr, zone: Option<TimeZone>) -> Expr {
     let kernel = Kernel::new("window_time", sql_type, false, zone.unwrap_or(TimeZone::UTC), |call| {
         let ends = call.array(0)?;
         let zoned = matches!(call.result, SqlType::TimestampLtz(_));
-        let times = ends.as_primitive::<TimestampMillisecondType>().unary::<_, TimestampMillisecondType>(|end| {
-            if zoned { in_utc(end - 1, call.zone) } else { end - 1 }
-        });
+        let times = ends
+            .as_primitive::<TimestampMillisecondType>()
+            .unary::<_, TimestampMillisecondType>(|end| if zoned { in_utc(end - 1, call.zone) } else { end - 1 });
         Ok(Arc::new(times.with_timezone_opt(zoned.then_some("UTC"))))
     });
     kernel.call([(end, SqlType::Timestamp(3))])

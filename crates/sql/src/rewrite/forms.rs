@@ -22,6 +22,10 @@ pub(super) fn plain(expr: &Expr) -> Result<Option<Expr>> {
     let boxed = |inner: &Expr| inner.clone();
     Ok(Some(match expr {
         Expr::Value(value) => return literal(&value.value),
+        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("UNKNOWN") => {
+            plain_call(CAST, vec![Expr::Value(Value::Null.into()), text("BOOLEAN")])
+        }
+        Expr::Prefixed { prefix, value } if prefix.value.eq_ignore_ascii_case("_UTF8") => boxed(value),
         Expr::UnaryOp { op: UnaryOperator::Plus, expr } => boxed(expr),
         Expr::Substring { expr, substring_from, substring_for, .. } => {
             let from = substring_from.as_deref().map_or_else(|| number(1), Clone::clone);

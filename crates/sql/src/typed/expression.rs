@@ -80,6 +80,10 @@ impl Context<'_> {
     fn operands(&self, operator: Operator, args: Vec<Typed>) -> Result<Typed> {
         match operator {
             Operator::And | Operator::Or => {
+                if args.iter().any(|arg| arg.sql_type == SqlType::Null) {
+                    return Err(Error::usage("sql.null", format!("NULL has no type beside {operator}"))
+                        .hint("write CAST(NULL AS BOOLEAN)"));
+                }
                 let args = args.into_iter().map(boolean).collect::<Result<Vec<_>>>()?;
                 let nullable = args.iter().any(|arg| arg.nullable);
                 let exprs = args.into_iter().map(|arg| arg.expr).collect();
@@ -142,6 +146,12 @@ impl Context<'_> {
     fn in_list(&self, list: &InList, schema: &DFSchema) -> Result<Typed> {
         let value = self.expr(&list.expr, schema)?;
         let items = list.list.iter().map(|item| self.expr(item, schema)).collect::<Result<Vec<_>>>()?;
+        // Text in the list of a number is read as one (Flink's rule for IN alone).
+        let read = |item: Typed| match value.sql_type.is_numeric() && item.sql_type.is_text() {
+            true => convert(*self, item, &value.sql_type),
+            false => Ok(item),
+        };
+        let items = items.into_iter().map(read).collect::<Result<Vec<_>>>()?;
         let types = items.iter().map(|item| &item.sql_type).chain([&value.sql_type]);
         let common = common_type(types).filter(|common| !common.is_approximate());
         if let Some(common) = common

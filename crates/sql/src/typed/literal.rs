@@ -25,7 +25,10 @@ pub(super) fn literal(value: &ScalarValue, metadata: Option<&FieldMetadata>) -> 
             Ok(number) => constant(ScalarValue::Int32(Some(number)), SqlType::Int),
             Err(_) => constant(value.clone(), SqlType::BigInt),
         },
-        ScalarValue::UInt64(Some(number)) => decimal(&number.to_string())?,
+        ScalarValue::UInt64(Some(number)) => {
+            return Err(Error::usage("sql.literal", format!("the number '{number}' is out of range"))
+                .hint("DECIMAL holds 38 digits: write CAST('…' AS DECIMAL(38, 0))"));
+        }
         ScalarValue::Utf8(Some(text)) => {
             let length = u32::try_from(text.chars().count()).unwrap_or(crate::types::UNBOUNDED);
             constant(value.clone(), SqlType::Char(length))
@@ -35,7 +38,14 @@ pub(super) fn literal(value: &ScalarValue, metadata: Option<&FieldMetadata>) -> 
 }
 
 /// A value that says its whole type.
+///
+/// A constant has no negative zero: Flink's planner keeps constants as decimals. At run time `-0.0` is a value.
 pub(crate) fn constant(value: ScalarValue, sql_type: SqlType) -> Typed {
+    let value = match value {
+        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(0.0)),
+        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(0.0)),
+        other => other,
+    };
     let metadata = sql_type.metadata().map(|entry| FieldMetadata::from(std::collections::BTreeMap::from([entry])));
     let nullable = value.is_null();
     Typed::new(Expr::Literal(value, metadata), sql_type, nullable)
@@ -48,15 +58,13 @@ pub(crate) fn null(sql_type: &SqlType) -> Result<Typed> {
     Ok(constant(value, sql_type.clone()))
 }
 
-/// `1.50`: as many digits as are written, the zero before the point included.
+/// `1.50`: as many digits as are written, zeros in front included.
 pub(crate) fn decimal(text: &str) -> Result<Typed> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let whole = whole.trim_start_matches('0');
-    let digits = format!("{}{fraction}", if whole.is_empty() { "0" } else { whole });
+    let digits = format!("{whole}{fraction}");
     let precision = digits.len();
     let unscaled = digits.parse::<i128>().ok().filter(|_| precision <= 38);
-    let (Some(unscaled), Ok(precision), Ok(scale)) =
-        (unscaled, u8::try_from(precision), u8::try_from(fraction.len()))
+    let (Some(unscaled), Ok(precision), Ok(scale)) = (unscaled, u8::try_from(precision), u8::try_from(fraction.len()))
     else {
         return Err(Error::usage("sql.literal", format!("the number {text} has more than 38 digits"))
             .hint("write it with an exponent (1E0 is DOUBLE) or as text"));
@@ -74,7 +82,9 @@ pub(crate) fn typed_text(kind: &str, text: &str) -> Result<Typed> {
         "DECIMAL" => decimal(text),
         "BINARY" => {
             let bytes: Option<Vec<u8>> = (text.len().is_multiple_of(2) && text.is_ascii())
-                .then(|| (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect())
+                .then(|| {
+                    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+                })
                 .flatten();
             let bytes = bytes.ok_or_else(|| wrong("x'0aff'"))?;
             let length = u32::try_from(bytes.len()).unwrap_or(crate::types::UNBOUNDED);
@@ -87,7 +97,9 @@ pub(crate) fn typed_text(kind: &str, text: &str) -> Result<Typed> {
         "TIME" => {
             let (second, nanos, digits) = read::strict_time(text).ok_or_else(|| wrong("TIME '10:00:01'"))?;
             let sql_type = SqlType::Time(digits);
-            time_of(&sql_type, second, nanos).ok_or_else(|| wrong("TIME '10:00:01'")).map(|value| constant(value, sql_type))
+            time_of(&sql_type, second, nanos)
+                .ok_or_else(|| wrong("TIME '10:00:01'"))
+                .map(|value| constant(value, sql_type))
         }
         _ => {
             let (seconds, nanos, digits) =
@@ -138,8 +150,9 @@ pub(crate) fn interval(parts: &[&str]) -> Result<Typed> {
         _ => return Err(Error::bug("sql.interval", "an interval without a unit")),
     };
     let wrong = || {
-        Error::usage("sql.literal", format!("INTERVAL '{text}' {first} cannot be read"))
-            .hint("write it like INTERVAL '5' SECOND, INTERVAL '1 02:03:04' DAY TO SECOND or INTERVAL '1-6' YEAR TO MONTH")
+        Error::usage("sql.literal", format!("INTERVAL '{text}' {first} cannot be read")).hint(
+            "write it like INTERVAL '5' SECOND, INTERVAL '1 02:03:04' DAY TO SECOND or INTERVAL '1-6' YEAR TO MONTH",
+        )
     };
     let (negative, digits) = match text.trim().strip_prefix('-') {
         Some(rest) => (true, rest),

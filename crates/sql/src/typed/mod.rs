@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::Schema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, DataFusionError, TableReference};
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, Alias, FieldMetadata};
 use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, SubqueryAlias, Union, Values};
 use headwater_change::{Error, Result, TimeZone};
@@ -27,7 +27,7 @@ use crate::session::ours;
 use crate::types::{SqlType, common_type};
 
 pub(crate) use expression::{convert, operator_name};
-pub(crate) use literal::{interval, null, typed_text};
+pub(crate) use literal::{constant, interval, null, typed_text};
 
 /// What the meaning of an expression depends on beside its operands.
 #[derive(Clone, Copy)]
@@ -136,25 +136,28 @@ impl Context<'_> {
         };
         let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = &call.params;
         if !order_by.is_empty() || null_treatment.is_some() {
-            return Err(Error::usage("sql.unsupported", "ORDER BY and NULLS inside an aggregate are not supported yet"));
+            return Err(Error::usage(
+                "sql.unsupported",
+                "ORDER BY and NULLS inside an aggregate are not supported yet",
+            ));
         }
         let filter = match filter {
             Some(filter) => Some(Box::new(self.predicate(filter, schema, "FILTER")?)),
             None => None,
         };
-        let mut args = args.iter().map(|arg| self.expr(arg, schema)).collect::<Result<Vec<_>>>()?;
+        let one = Expr::Literal(ScalarValue::Int64(Some(1)), None);
+        // `COUNT(*)` counts rows, as a constant that is never NULL does.
+        #[expect(deprecated, reason = "the planner hands the star of COUNT(*) on as this")]
+        let rows = |arg: &Expr| call.func.name() == "count" && matches!(arg, Expr::Wildcard { .. });
+        let args = args.iter().map(|arg| if rows(arg) { self.expr(&one, schema) } else { self.expr(arg, schema) });
+        let mut args = args.collect::<Result<Vec<_>>>()?;
         if let Some(filter) = &filter {
             // What the filter excludes is not computed.
             args = args.into_iter().map(|arg| self.guarded(arg, filter)).collect();
         }
         let (func, args, sql_type, nullable) = bind_aggregate(call.func.name(), args, grouped)?;
-        let params = AggregateFunctionParams {
-            args,
-            distinct: *distinct,
-            filter,
-            order_by: Vec::new(),
-            null_treatment: None,
-        };
+        let params =
+            AggregateFunctionParams { args, distinct: *distinct, filter, order_by: Vec::new(), null_treatment: None };
         Ok(Typed::new(Expr::AggregateFunction(AggregateFunction { func, params }), sql_type, nullable))
     }
 
@@ -169,17 +172,20 @@ impl Context<'_> {
                 let shown: Vec<String> = columns.iter().map(ToString::to_string).collect();
                 let name = union.schema.field(index).name();
                 ours(
-                    Error::usage("sql.types", format!("the column '{name}' of UNION has no common type: {}", shown.join(", ")))
-                        .hint("CAST the columns to one type"),
+                    Error::usage(
+                        "sql.types",
+                        format!("the column '{name}' of UNION has no common type: {}", shown.join(", ")),
+                    )
+                    .hint("CAST the columns to one type"),
                 )
             })?;
             types.push((common, nullable));
         }
         let inputs = union.inputs.into_iter().map(|input| self.aligned(input, &types)).collect::<Planned<Vec<_>>>()?;
         let names = union.schema.iter().map(|(relation, field)| (relation.cloned(), field.name().clone()));
-        let fields = names.zip(&types).map(|((relation, name), (sql_type, nullable))| {
-            (relation, Arc::new(sql_type.field(name, *nullable)))
-        });
+        let fields = names
+            .zip(&types)
+            .map(|((relation, name), (sql_type, nullable))| (relation, Arc::new(sql_type.field(name, *nullable))));
         let schema = DFSchema::new_with_metadata(fields.collect(), std::collections::HashMap::new())?;
         Ok(LogicalPlan::Union(Union { inputs, schema: Arc::new(schema) }))
     }
@@ -215,8 +221,11 @@ impl Context<'_> {
             let name = values.schema.field(index).name();
             let common = common_type(&found).filter(|common| *common != SqlType::Null).ok_or_else(|| {
                 let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
-                Error::usage("sql.types", format!("column {} of VALUES has no common type: {}", index + 1, shown.join(", ")))
-                    .hint("CAST the values to one type")
+                Error::usage(
+                    "sql.types",
+                    format!("column {} of VALUES has no common type: {}", index + 1, shown.join(", ")),
+                )
+                .hint("CAST the values to one type")
             })?;
             fields.push(common.field(name.as_str(), cells().any(|cell| cell.nullable)));
             types.push(common);

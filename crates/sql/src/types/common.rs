@@ -27,7 +27,13 @@ fn common_of_two(left: &SqlType, right: &SqlType) -> Option<SqlType> {
             // Calcite keeps FLOAT beside whole numbers and takes DOUBLE beside decimals.
             if matches!(exact, Decimal(..)) { Double } else { approximate.clone() }
         }
-        (a, b) if a.is_integer() && b.is_integer() => if a.digits() > b.digits() { a.clone() } else { b.clone() },
+        (a, b) if a.is_integer() && b.is_integer() => {
+            if a.digits() > b.digits() {
+                a.clone()
+            } else {
+                b.clone()
+            }
+        }
         (a, b) if a.digits().is_some() && b.digits().is_some() => {
             let ((p1, s1), (p2, s2)) = (a.digits()?, b.digits()?);
             // Whole digits are kept where not both fit.
@@ -40,7 +46,11 @@ fn common_of_two(left: &SqlType, right: &SqlType) -> Option<SqlType> {
         (TimestampLtz(a), TimestampLtz(b)) => TimestampLtz(*a.max(b)),
         // The one with more digits, and the one with a zone where both have as many.
         (TimestampLtz(a), Timestamp(b)) | (Timestamp(b), TimestampLtz(a)) => {
-            if a >= b { TimestampLtz(*a) } else { Timestamp(*b) }
+            if a >= b {
+                TimestampLtz(*a)
+            } else {
+                Timestamp(*b)
+            }
         }
         _ => return None,
     })

@@ -20,6 +20,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use headwater_change::TYPE_KEY;
 
+use crate::functions::cast::trim_fraction;
+
 pub(crate) use common::{binary_length, character_length, common_type};
 pub(crate) use read::{parse_type, read_type};
 
@@ -259,6 +261,11 @@ fn nested(data_type: &DataType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 /// Flink's name of a column's type.
 pub fn type_name(field: &Field) -> String {
     SqlType::of(field).to_string()
+}
+
+/// Cuts the text of a column's value to the digits that its type shows: the column may count in a finer unit.
+pub fn trim_value_text(field: &Field, text: &mut String) {
+    trim_fraction(&SqlType::of(field), text);
 }
 
 /// A field of a nested type.

@@ -14,7 +14,7 @@ use crate::dialect::FlinkDialect;
 pub(crate) fn read_type(text: &str) -> Result<SqlType, ParserError> {
     let dialect = FlinkDialect;
     let mut parser = Parser::new(&dialect).try_with_sql(text)?;
-    let (sql_type, _) = parse_type(&mut parser)?;
+    let (sql_type, _) = read_from(&mut parser, 0)?;
     parser.expect_token(&Token::EOF)?;
     Ok(sql_type)
 }
@@ -23,11 +23,17 @@ pub(crate) fn read_type(text: &str) -> Result<SqlType, ParserError> {
 pub(crate) struct TypeReader<'a, 'b> {
     parser: &'a mut Parser<'b>,
     closers: usize,
+    /// The least length of text and bytes: nobody declares 0, but a constant may have it.
+    length_min: u32,
 }
 
 /// Reads a type and an optional `[NOT] NULL`. Gives the type and whether NULL is allowed.
 pub(crate) fn parse_type(parser: &mut Parser<'_>) -> Result<(SqlType, bool), ParserError> {
-    let mut reader = TypeReader { parser, closers: 0 };
+    read_from(parser, 1)
+}
+
+fn read_from(parser: &mut Parser<'_>, length_min: u32) -> Result<(SqlType, bool), ParserError> {
+    let mut reader = TypeReader { parser, closers: 0, length_min };
     let parsed = reader.nullable_type()?;
     if reader.closers > 0 {
         return Err(ParserError::ParserError("Expected: a type, found: >".to_owned()));
@@ -130,7 +136,7 @@ impl TypeReader<'_, '_> {
         let length = self.number()?;
         self.parser.expect_token(&Token::RParen)?;
         match u32::try_from(length) {
-            Ok(length @ 1..=UNBOUNDED) => Ok(length),
+            Ok(length) if (self.length_min..=UNBOUNDED).contains(&length) => Ok(length),
             _ => Err(ParserError::ParserError(format!("Expected: a length from 1 to {UNBOUNDED}, found: {length}"))),
         }
     }

@@ -105,9 +105,12 @@ fn run_negate(call: &Call<'_>) -> Planned<ArrayRef> {
     let value = call.array(0)?;
     match call.result {
         SqlType::Months | SqlType::Millis => temporal::negate(&value),
-        SqlType::Decimal(..) => {
-            Ok(Arc::new(value.as_primitive::<Decimal128Type>().unary::<_, Decimal128Type>(|value| -value).with_data_type(call.result.arrow())))
-        }
+        SqlType::Decimal(..) => Ok(Arc::new(
+            value
+                .as_primitive::<Decimal128Type>()
+                .unary::<_, Decimal128Type>(|value| -value)
+                .with_data_type(call.result.arrow()),
+        )),
         _ => Ok(neg_wrapping(&value)?),
     }
 }
@@ -256,22 +259,19 @@ fn integers<T: ArrowPrimitiveType>(
         (ColumnarValue::Array(left), ColumnarValue::Array(right)) => wrapping(left, right)?,
         (ColumnarValue::Array(left), ColumnarValue::Scalar(right)) => wrapping(left, &right.to_scalar()?)?,
         (ColumnarValue::Scalar(left), ColumnarValue::Array(right)) => wrapping(&left.to_scalar()?, right)?,
-        (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => {
-            wrapping(&left.to_array()?, &right.to_array()?)?
-        }
+        (ColumnarValue::Scalar(left), ColumnarValue::Scalar(right)) => wrapping(&left.to_array()?, &right.to_array()?)?,
     })
 }
 
 fn quotient<T: ArrowPrimitiveType>(operator: Operator, left: &ArrayRef, right: &ArrayRef) -> Planned<ArrayRef> {
     let divides = operator == Operator::Divide;
-    let result: PrimitiveArray<T> =
-        try_binary(left.as_primitive::<T>(), right.as_primitive::<T>(), |left, right| {
-            if right.is_zero() {
-                return Err(ArrowError::DivideByZero);
-            }
-            Ok(if divides { left.div_wrapping(right) } else { left.mod_wrapping(right) })
-        })
-        .map_err(by_zero)?;
+    let result: PrimitiveArray<T> = try_binary(left.as_primitive::<T>(), right.as_primitive::<T>(), |left, right| {
+        if right.is_zero() {
+            return Err(ArrowError::DivideByZero);
+        }
+        Ok(if divides { left.div_wrapping(right) } else { left.mod_wrapping(right) })
+    })
+    .map_err(by_zero)?;
     Ok(Arc::new(result))
 }
 
@@ -288,7 +288,8 @@ fn float_step<T: ArrowPrimitiveType>(
     right: &ColumnarValue,
     rows: usize,
 ) -> Planned<ArrayRef> {
-    let (left, right) = (left.cast_to(&T::DATA_TYPE, None)?.to_array(rows)?, right.cast_to(&T::DATA_TYPE, None)?.to_array(rows)?);
+    let (left, right) =
+        (left.cast_to(&T::DATA_TYPE, None)?.to_array(rows)?, right.cast_to(&T::DATA_TYPE, None)?.to_array(rows)?);
     let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
     let result: PrimitiveArray<T> = match step.operator {
         Operator::Plus => binary(left, right, |a, b| a.add_wrapping(b))?,
@@ -314,8 +315,12 @@ fn wrapped(values: &ArrayRef, to: &DataType) -> Planned<ArrayRef> {
     // Cutting off the high bits is what Java's narrowing does.
     Ok(match to {
         DataType::Int8 => Arc::new(PrimitiveArray::<Int8Type>::from_iter(wide.into_iter().map(|v| v.map(|v| v as i8)))),
-        DataType::Int16 => Arc::new(PrimitiveArray::<Int16Type>::from_iter(wide.into_iter().map(|v| v.map(|v| v as i16)))),
-        DataType::Int32 => Arc::new(PrimitiveArray::<Int32Type>::from_iter(wide.into_iter().map(|v| v.map(|v| v as i32)))),
+        DataType::Int16 => {
+            Arc::new(PrimitiveArray::<Int16Type>::from_iter(wide.into_iter().map(|v| v.map(|v| v as i16))))
+        }
+        DataType::Int32 => {
+            Arc::new(PrimitiveArray::<Int32Type>::from_iter(wide.into_iter().map(|v| v.map(|v| v as i32))))
+        }
         _ => Arc::new(PrimitiveArray::<Int64Type>::from_iter(wide.into_iter().map(|v| v.map(|v| v as i64)))),
     })
 }

@@ -43,7 +43,9 @@ pub(super) fn arithmetic(context: Context<'_>, operator: Operator, left: Typed, 
             (a.clone(), if operator == Operator::Plus { add_intervals } else { subtract_intervals })
         }
         (a, b) if is_interval(a) && b.is_integer() && operator == Operator::Multiply => (a.clone(), multiply_interval),
-        (SqlType::Date, b) if is_interval(b) && sum => (SqlType::Date, if operator == Operator::Plus { date_plus } else { date_minus }),
+        (SqlType::Date, b) if is_interval(b) && sum => {
+            (SqlType::Date, if operator == Operator::Plus { date_plus } else { date_minus })
+        }
         (SqlType::Time(p), b) if is_interval(b) && sum => {
             (SqlType::Time(*p), if operator == Operator::Plus { time_plus } else { time_minus })
         }
@@ -78,9 +80,10 @@ pub(super) fn negate(value: &ArrayRef) -> Planned<ArrayRef> {
 }
 
 fn map_intervals(value: &ArrayRef, f: impl Fn((i64, i64)) -> (i64, i64)) -> Planned<ArrayRef> {
-    let mapped = value.as_primitive::<IntervalMonthDayNanoType>().iter().map(|value| {
-        value.map(|value| f(parts(value))).map(|(months, millis)| interval(months, millis)).transpose()
-    });
+    let mapped = value
+        .as_primitive::<IntervalMonthDayNanoType>()
+        .iter()
+        .map(|value| value.map(|value| f(parts(value))).map(|(months, millis)| interval(months, millis)).transpose());
     Ok(Arc::new(mapped.collect::<Planned<IntervalMonthDayNanoArray>>()?))
 }
 
@@ -182,8 +185,10 @@ fn shift_counts(call: &Call<'_>, sign: i64, of_day: bool) -> Planned<ArrayRef> {
             continue;
         }
         let (months, millis) = parts(intervals.value(row));
-        let length = if second >= 1000 { millis.checked_mul(second / 1000) } else { Some(millis.div_euclid(1000)) };
-        let moved = length.and_then(|length| values.value(row).checked_add(sign * length));
+        // A count of seconds is moved in milliseconds and cut downwards.
+        let (step, length) = if second >= 1000 { (1, millis.checked_mul(second / 1000)) } else { (1000, Some(millis)) };
+        let moved = length.and_then(|length| values.value(row).checked_mul(step)?.checked_add(sign * length));
+        let moved = moved.map(|moved| moved.div_euclid(step));
         let Some(mut moved) = moved else { return exec_err!("a timestamp is out of range") };
         if of_day {
             moved = moved.rem_euclid(day);

@@ -13,7 +13,11 @@ use crate::types::{SqlType, binary_length};
 pub(super) fn to_bytes(call: &Call<'_>) -> Result<ArrayRef> {
     let column = super::argument(call)?;
     let value = |row: usize| {
-        if call.type_of(0).is_text() { super::strings(&column).value(row).as_bytes() } else { column.as_binary::<i32>().value(row) }
+        if call.type_of(0).is_text() {
+            super::strings(&column).value(row).as_bytes()
+        } else {
+            column.as_binary::<i32>().value(row)
+        }
     };
     let mut out = BinaryBuilder::with_capacity(column.len(), 0);
     for row in 0..column.len() {

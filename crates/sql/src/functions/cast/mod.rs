@@ -17,6 +17,8 @@ pub(crate) mod read;
 mod text;
 mod time;
 
+pub(crate) use text::trim_fraction;
+
 use arrow::array::ArrayRef;
 use datafusion::common::{DataFusionError, Result as Planned};
 use headwater_change::{Error, Result};
@@ -30,11 +32,10 @@ pub(crate) fn cast(context: Context<'_>, value: Typed, target: &SqlType, lenient
     if value.sql_type == SqlType::Null {
         return null(target);
     }
-    if value.sql_type == *target {
-        let nullable = value.nullable || lenient;
-        return Ok(Typed { nullable, ..value });
+    if value.sql_type == *target && (value.nullable || !lenient) {
+        return Ok(value);
     }
-    if target.is_text() {
+    if target.is_text() && value.sql_type != *target {
         return text::to_text(context, value, target, lenient);
     }
     let Some(run) = run_of(&value.sql_type, target, lenient) else {
@@ -50,13 +51,16 @@ pub(crate) fn cast(context: Context<'_>, value: Typed, target: &SqlType, lenient
 fn run_of(from: &SqlType, to: &SqlType, lenient: bool) -> Option<Run> {
     let strict_or = |strict: Run, lenient_run: Run| if lenient { lenient_run } else { strict };
     Some(match (from, to) {
+        (from, to) if from == to => argument,
         (SqlType::Boolean, to) if to.is_numeric() => number::from_boolean,
         (from, SqlType::Boolean) if from.is_numeric() => number::to_boolean,
         (from, SqlType::Boolean) if from.is_text() => strict_or(number::read_boolean, number::try_boolean),
         (from, to) if from.is_numeric() && to.is_numeric() => number::to_number,
         (from, to) if from.is_text() && to.is_numeric() => strict_or(number::read_number, number::try_number),
         (from, to) if (from.is_text() || from.is_bytes()) && to.is_bytes() => bytes::to_bytes,
-        (from, SqlType::Date | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::TimestampLtz(_)) if from.is_text() => {
+        (from, SqlType::Date | SqlType::Time(_) | SqlType::Timestamp(_) | SqlType::TimestampLtz(_))
+            if from.is_text() =>
+        {
             strict_or(time::read_time, time::try_time)
         }
         (SqlType::Date, to) if to.is_timestamp() => time::to_time,

@@ -52,7 +52,8 @@ pub(crate) fn from_counts(values: &Int64Array, data_type: &DataType) -> Result<A
     let column: ArrayRef = Arc::new(values.clone());
     Ok(match data_type {
         DataType::Date32 => {
-            let days: PrimitiveArray<Date32Type> = values.iter().map(|v| v.and_then(|v| i32::try_from(v).ok())).collect();
+            let days: PrimitiveArray<Date32Type> =
+                values.iter().map(|v| v.and_then(|v| i32::try_from(v).ok())).collect();
             if days.null_count() != values.null_count() {
                 return datafusion::common::exec_err!("a date is out of range");
             }
@@ -108,9 +109,11 @@ pub(crate) fn decimal(text: &str, (precision, scale): (u8, u8)) -> Option<Option
     let all = format!("{whole}{fraction}");
     // Where the point stands in `all`, counted from its start.
     let point = i64::try_from(whole.len()).ok()?.saturating_add(exponent);
-    Some(rounded(&all, point, scale).filter(|value| *value < 10_i128.pow(u32::from(precision.min(38)))).map(|value| {
-        if negative { -value } else { value }
-    }))
+    Some(
+        rounded(&all, point, scale)
+            .filter(|value| *value < 10_i128.pow(u32::from(precision.min(38))))
+            .map(|value| if negative { -value } else { value }),
+    )
 }
 
 /// Digits with a point at `point` as a number of `scale` digits behind it, half up; `None` beyond 38 digits.
@@ -188,7 +191,8 @@ pub(crate) fn date(text: &str) -> Option<i64> {
     let year = parts.next()??;
     let month = parts.next().map_or(Some(1), |part| part)?;
     let day = parts.next().map_or(Some(1), |part| part)?;
-    let exists = (1..=9999).contains(&year) && (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);
+    let exists =
+        (1..=9999).contains(&year) && (1..=12).contains(&month) && (1..=month_days(year, month)).contains(&day);
     exists.then(|| days_from_civil(year, month, day))
 }
 
@@ -232,9 +236,8 @@ pub(crate) fn timestamp(text: &str) -> Option<(i64, i64)> {
         None => (text, None),
     };
     let mut parts = date.split('-');
-    let field = |text: &str, widths: std::ops::RangeInclusive<usize>| {
-        digits(text).filter(|_| widths.contains(&text.len()))
-    };
+    let field =
+        |text: &str, widths: std::ops::RangeInclusive<usize>| digits(text).filter(|_| widths.contains(&text.len()));
     let year = field(parts.next()?, 4..=4).filter(|year| *year > 0)?;
     let month = field(parts.next()?, 1..=2).filter(|month| (1..=12).contains(month))?;
     let day = field(parts.next()?, 1..=2).filter(|day| (1..=31).contains(day))?;

@@ -136,6 +136,11 @@ impl CastToText {
 /// The digits of a second's fraction that the type has: a column counts in a unit that may have more. A TIME shows no
 /// zeros at the end of its fraction but the first.
 pub(crate) fn trim_fraction(from: &SqlType, text: &mut String) {
+    if *from == SqlType::Months && text.contains(':') {
+        // No months at all: the column alone does not tell which kind of interval it has.
+        text.replace_range(.., "+0-00");
+        return;
+    }
     let (digits, of_time) = match from {
         SqlType::Timestamp(digits) | SqlType::TimestampLtz(digits) => (*digits, false),
         SqlType::Time(digits) => (*digits, true),

@@ -105,7 +105,11 @@ fn converted(value: i64, from: &SqlType, to: &SqlType, zone: TimeZone) -> Option
         SqlType::Date => Some(here.0 / DAY_MILLIS),
         SqlType::Time(digits) => {
             let of_day = if matches!(from, SqlType::Time(_)) { here } else { (here.0.rem_euclid(DAY_MILLIS), 0) };
-            let first = if !zoned && matches!(from, SqlType::Timestamp(_)) { (cut(here, *digits).0.rem_euclid(DAY_MILLIS), 0) } else { of_day };
+            let first = if !zoned && matches!(from, SqlType::Timestamp(_)) {
+                (cut(here, *digits).0.rem_euclid(DAY_MILLIS), 0)
+            } else {
+                of_day
+            };
             count(cut(first, *digits), unit(*digits))
         }
         SqlType::Timestamp(digits) => count(cut(here, *digits), unit(*digits)),
@@ -130,32 +134,40 @@ pub(super) fn try_time(call: &Call<'_>) -> Result<ArrayRef> {
 fn text_to_time(call: &Call<'_>, lenient: bool) -> Result<ArrayRef> {
     let column = argument(call)?;
     let (to, zone) = (call.result, call.zone);
-    let read = |text: &str| -> Option<i64> {
-        match to {
-            SqlType::Date => read::date(text),
-            SqlType::Time(digits) => {
-                let (second, nanos) = read::time(text)?;
-                count(cut((second * 1000 + nanos / 1_000_000, 0), *digits), unit(*digits))
-            }
-            SqlType::Timestamp(digits) => {
-                let (seconds, nanos) = read::timestamp(text)?;
-                of_text(seconds, nanos, *digits)
-            }
-            SqlType::TimestampLtz(digits) => {
-                let (seconds, nanos) = read::timestamp(text)?;
-                of_text(seconds - zone.offset_of_local(seconds), nanos, *digits)
-            }
-            _ => None,
-        }
-    };
     let mut out = Int64Array::builder(column.len());
     for text in strings(&column) {
-        match text.map(|text| read(text).map_or_else(|| unreadable(lenient, text, to), |value| Ok(Some(value)))) {
-            Some(value) => out.append_option(value?),
-            None => out.append_null(),
-        }
+        let Some(text) = text else {
+            out.append_null();
+            continue;
+        };
+        let value = match text_value(text, to, zone) {
+            // What is a time but too far away is never NULL: that would be another value.
+            Read::Value(None) => return exec_err!("'{text}' is out of the range of {to}"),
+            Read::Value(value) => value,
+            Read::Unreadable => unreadable(lenient, text, to)?,
+        };
+        out.append_option(value);
     }
     from_counts(&out.finish(), &to.arrow())
+}
+
+/// What a text comes to: a number in the unit of the type, `None` where it does not fit into that.
+enum Read {
+    Value(Option<i64>),
+    Unreadable,
+}
+
+fn text_value(text: &str, to: &SqlType, zone: TimeZone) -> Read {
+    let found = match to {
+        SqlType::Date => read::date(text).map(Some),
+        SqlType::Time(digits) => read::time(text)
+            .map(|(second, nanos)| count(cut((second * 1000 + nanos / 1_000_000, 0), *digits), unit(*digits))),
+        SqlType::Timestamp(digits) => read::timestamp(text).map(|(seconds, nanos)| of_text(seconds, nanos, *digits)),
+        SqlType::TimestampLtz(digits) => read::timestamp(text)
+            .map(|(seconds, nanos)| of_text(seconds - zone.offset_of_local(seconds), nanos, *digits)),
+        _ => None,
+    };
+    found.map_or(Read::Unreadable, Read::Value)
 }
 
 /// Digits that text has too many are left out before a timestamp is made of it, so they are cut downwards.

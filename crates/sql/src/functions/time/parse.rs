@@ -1,0 +1,139 @@
+//! TO_DATE, TO_TIMESTAMP and TO_TIMESTAMP_LTZ: NULL for a text that is none.
+
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{Float64Type, Int64Type};
+use datafusion::common::{Result as Planned, ScalarValue};
+use datafusion::logical_expr::Expr;
+use headwater_change::calendar::days_from_civil;
+use headwater_change::{Error, Result, TimeZone};
+
+use super::format::{Patterns, constant, pattern_error};
+use super::legacy::Legacy;
+use super::moment::{Moment, column};
+use super::pattern::Pattern;
+use crate::functions::arguments::called;
+use crate::functions::cast::read;
+use crate::functions::kernel::Call;
+use crate::functions::{Bind, arity, refused};
+use crate::typed::{Context, Typed, convert};
+use crate::types::SqlType;
+
+pub(super) const ALL: &[(&str, Bind)] =
+    &[("to_date", to_date), ("to_timestamp", to_timestamp), ("to_timestamp_ltz", to_timestamp_ltz)];
+
+/// `TO_DATE(text[, pattern])`.
+fn to_date(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
+    check_texts("TO_DATE", &args)?;
+    if let Some(text) = args.get(1).and_then(constant)
+        && let Some(wrong) = Legacy::compile(text).map_or_else(Some, |pattern| pattern.unread())
+    {
+        return Err(pattern_error("TO_DATE", text, &wrong));
+    }
+    let run = if args.len() == 1 { run_date } else { run_date_by_pattern };
+    called(context, "TO_DATE", args, SqlType::Date, true, run)
+}
+
+/// `TO_TIMESTAMP(text[, pattern])`: TIMESTAMP(3).
+fn to_timestamp(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
+    check_texts("TO_TIMESTAMP", &args)?;
+    if let Some(text) = args.get(1).and_then(constant)
+        && let Some(wrong) = Pattern::compile(text).map_or_else(Some, |pattern| pattern.unread())
+    {
+        return Err(pattern_error("TO_TIMESTAMP", text, &wrong));
+    }
+    let run = if args.len() == 1 { run_timestamp } else { run_timestamp_by_pattern };
+    called(context, "TO_TIMESTAMP", args, SqlType::Timestamp(3), true, run)
+}
+
+fn check_texts(name: &str, args: &[Typed]) -> Result<()> {
+    if args.is_empty() || args.len() > 2 {
+        return Err(arity(name, "a text and perhaps a pattern"));
+    }
+    if args.iter().all(|arg| arg.sql_type.is_text()) { Ok(()) } else { Err(refused(name, args)) }
+}
+
+fn days(day: i64) -> Moment {
+    Moment { day, nanos: 0 }
+}
+
+fn run_date(call: &Call<'_>) -> Planned<ArrayRef> {
+    let texts = call.array(0)?;
+    let texts = texts.as_string::<i32>();
+    column(call.result, None, call.rows, &[texts], |row| Ok(read::date(texts.value(row)).map(days)))
+}
+
+fn run_date_by_pattern(call: &Call<'_>) -> Planned<ArrayRef> {
+    let texts = call.array(0)?;
+    let texts = texts.as_string::<i32>();
+    let mut patterns = Patterns::new(call, 1, Legacy::compile)?;
+    let pattern = patterns.column();
+    column(call.result, None, call.rows, &[texts, &pattern], |row| {
+        let read = patterns.at(row)?.read(texts.value(row), TimeZone::UTC);
+        // Flink divides milliseconds, so a day before 1970 that is not whole is cut towards it.
+        Ok(read.map(|(seconds, nanos)| days((seconds * 1000 + nanos / 1_000_000) / 86_400_000)))
+    })
+}
+
+fn run_timestamp(call: &Call<'_>) -> Planned<ArrayRef> {
+    let texts = call.array(0)?;
+    let texts = texts.as_string::<i32>();
+    column(call.result, None, call.rows, &[texts], |row| {
+        Ok(read::timestamp(texts.value(row)).map(|(seconds, nanos)| Moment::of_seconds(seconds, nanos)))
+    })
+}
+
+fn run_timestamp_by_pattern(call: &Call<'_>) -> Planned<ArrayRef> {
+    let texts = call.array(0)?;
+    let texts = texts.as_string::<i32>();
+    let mut patterns = Patterns::new(call, 1, Pattern::compile)?;
+    let pattern = patterns.column();
+    column(call.result, None, call.rows, &[texts, &pattern], |row| Ok(patterns.at(row)?.read(texts.value(row))))
+}
+
+/// `TO_TIMESTAMP_LTZ(number, 0 | 3)`: seconds or milliseconds since 1970; NULL beyond the years 1 to 9999.
+fn to_timestamp_ltz(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
+    let [number, precision] = <[Typed; 2]>::try_from(args)
+        .map_err(|_| arity("TO_TIMESTAMP_LTZ", "a number and 0 (seconds) or 3 (milliseconds)"))?;
+    if !number.sql_type.is_numeric() || precision.sql_type != SqlType::Int {
+        return Err(refused("TO_TIMESTAMP_LTZ", &[number, precision]));
+    }
+    let seconds = match &precision.expr {
+        Expr::Literal(ScalarValue::Int32(Some(0)), _) => true,
+        Expr::Literal(ScalarValue::Int32(Some(3)), _) => false,
+        _ => {
+            return Err(Error::usage("sql.arguments", "the precision of TO_TIMESTAMP_LTZ must be the constant 0 or 3")
+                .hint("0 stands for seconds, 3 for milliseconds"));
+        }
+    };
+    let approximate = number.sql_type.is_approximate();
+    let number = convert(context, number, if approximate { &SqlType::Double } else { &SqlType::BigInt })?;
+    let run = match (seconds, approximate) {
+        (true, true) => |call: &Call<'_>| instants(call, |call, row| scaled(double(call, row)?, 1000.0)),
+        (false, true) => |call: &Call<'_>| instants(call, |call, row| scaled(double(call, row)?, 1.0)),
+        (true, false) => |call: &Call<'_>| instants(call, |call, row| Ok(whole(call, row)?.checked_mul(1000))),
+        (false, false) => |call: &Call<'_>| instants(call, |call, row| Ok(Some(whole(call, row)?))),
+    };
+    called(context, "TO_TIMESTAMP_LTZ", vec![number], SqlType::TimestampLtz(3), true, run)
+}
+
+fn double(column: &ArrayRef, row: usize) -> Planned<f64> {
+    Ok(column.as_primitive::<Float64Type>().value(row))
+}
+
+fn whole(column: &ArrayRef, row: usize) -> Planned<i64> {
+    Ok(column.as_primitive::<Int64Type>().value(row))
+}
+
+/// Java's cast of a double: NaN is 0, what is too large is cut to the ends.
+fn scaled(value: f64, by: f64) -> Planned<Option<i64>> {
+    Ok(Some((value * by) as i64))
+}
+
+fn instants(call: &Call<'_>, millis: impl Fn(&ArrayRef, usize) -> Planned<Option<i64>>) -> Planned<ArrayRef> {
+    let numbers = call.array(0)?;
+    let (first, last) = (days_from_civil(1, 1, 1) * 86_400_000, days_from_civil(10_000, 1, 1) * 86_400_000);
+    column(call.result, None, call.rows, &[&numbers], |row| {
+        let found = millis(&numbers, row)?.filter(|millis| (first..last).contains(millis));
+        Ok(found.map(|millis| Moment::of_seconds(millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000)))
+    })
+}
