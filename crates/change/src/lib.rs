@@ -32,5 +32,5 @@ pub use metric::{Metric, MetricKind};
 pub use options::{OptionKind, OptionSpec, Options, parse_duration, suggest};
 pub use position::{Epoch, Position};
 pub use schema::{ChangelogMode, SchemaChange, TableId};
-pub use sink::{Delivery, Receipt, Sink, SinkDescription, Writer};
+pub use sink::{Delivery, Owner, Receipt, Sink, SinkDescription, Writer};
 pub use source::{METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TableRequest};

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Clock, Epoch, Error, Op, Position, Read, Reader, Result, SchemaChange, Sink, Source,
-    Writer,
+    ChangeBatch, ChangelogMode, Clock, Epoch, Error, Op, Owner, Position, Read, Reader, Result, SchemaChange, Sink,
+    Source, Writer,
 };
 use headwater_sql::{Node, NodeKind, StreamPlan};
 use headwater_state::{Backend, Commit, Committed};
@@ -148,7 +148,7 @@ impl<'a> Running<'a> {
             control: control.clone(),
         };
         let each = above_sinks_of_each_change(plan, &sinks);
-        let writers = open_writers(plan, sinks, &committed)?;
+        let writers = open_writers(plan, sinks, &backend.owner(), &committed)?;
         let mut graph = Graph::new(plan, writers, &each, &runtime)?;
         if let Some(times) = committed.notes.get(NOTE_TIMES) {
             graph.restore(backend.as_mut(), times)?;
@@ -317,6 +317,7 @@ fn above_sinks_of_each_change(plan: &StreamPlan, sinks: &BTreeMap<u32, Box<dyn S
 fn open_writers(
     plan: &StreamPlan,
     sinks: BTreeMap<u32, Box<dyn Sink>>,
+    owner: &Owner,
     committed: &Committed,
 ) -> Result<BTreeMap<u32, Box<dyn Writer>>> {
     let mut writers = BTreeMap::new();
@@ -324,7 +325,7 @@ fn open_writers(
         if !plan.nodes.iter().any(|known| known.id == node) {
             return Err(Error::bug("stream.no_node", format!("a sink was given for node {node}, which is not there")));
         }
-        let mut writer = sink.open(committed.epoch)?;
+        let mut writer = sink.open(&owner.of_sink(node), committed.epoch)?;
         let receipt = committed.receipts.iter().find(|(of, _)| *of == node).map(|(_, receipt)| receipt);
         if publishes_again(committed.epoch, writer.recover()?, receipt)?
             && let Some(receipt) = receipt

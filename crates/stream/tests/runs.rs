@@ -11,7 +11,8 @@ use arrow::datatypes::DataType;
 use common::history::{self, Row};
 use common::{PlanBuilder, call, changes, count, run_one, settings};
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Epoch, ErrorKind, Op, Receipt, Result, Sink, SinkDescription, Source, TableId, Writer,
+    ChangeBatch, ChangelogMode, Epoch, ErrorKind, Op, Owner, Receipt, Result, Sink, SinkDescription, Source, TableId,
+    Writer,
 };
 use headwater_sql::{AggregateFunction, NodeKind};
 use headwater_state::MemoryBackend;
@@ -213,8 +214,8 @@ impl Sink for StopWhenPublished {
         self.sink.describe()
     }
 
-    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(StoppingWriter { writer: self.sink.open(committed)?, control: self.control.clone() }))
+    fn open(&self, owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(StoppingWriter { writer: self.sink.open(owner, committed)?, control: self.control.clone() }))
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod config;
 mod discover;
+mod memory;
 mod pool;
 mod reader;
 #[cfg(test)]
