@@ -247,7 +247,9 @@ impl<'a> Running<'a> {
 
     fn idle(&mut self, at: usize, position: Option<Position>) -> Result<()> {
         let Some(input) = self.inputs.get_mut(at) else { return Ok(()) };
-        if let Some(position) = position {
+        if let Some(position) = position.as_ref().filter(|position| position.is_retired()) {
+            self.changed |= input.positions.remove(&position.partition).is_some();
+        } else if let Some(position) = position {
             let before = input.positions.insert(Arc::clone(&position.partition), position.clone());
             self.changed |= before.as_ref() != Some(&position);
         }
