@@ -22,6 +22,7 @@ pub mod notation;
 mod options;
 mod position;
 mod schema;
+pub mod secret;
 mod sink;
 mod source;
 

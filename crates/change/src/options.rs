@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Error, Place, Result};
+use crate::{Error, Place, Result, secret};
 
 /// What kind of value an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,9 @@ impl Options {
         let mut values = BTreeMap::new();
         for (name, value) in given {
             let spec = specs.iter().find(|spec| spec.matches(name)).ok_or_else(|| unknown(owner, specs, name))?;
+            if spec.kind == OptionKind::Secret || secret::is_secret(name) {
+                secret::remember(value);
+            }
             check_value(owner, specs, spec, name, value)?;
             values.insert(name.to_owned(), value.to_owned());
         }
@@ -244,7 +247,7 @@ pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 }
 
 /// Levenshtein's edit distance in characters.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, l) in left.chars().enumerate() {

@@ -51,7 +51,7 @@ impl Delta {
 pub struct Commit {
     /// Greater than every epoch committed before.
     pub epoch: Epoch,
-    /// At most one delta for each table.
+    /// Several of one table have no key in common.
     pub deltas: Vec<Delta>,
     /// Where each source (by the number of its plan node) goes on after this epoch.
     pub positions: Vec<(u32, Position)>,

@@ -154,7 +154,7 @@ impl<'a> Running<'a> {
             graph.restore(backend.as_mut(), times)?;
         }
         let finished = finished_scans(&committed);
-        let now = settings.clock.now_millis();
+        let now = settings.clock.ticks();
         let inputs = open_readers(plan, sources, &committed, &finished, now)?;
         let epoch_start = now;
         Ok(Self { graph, inputs, finished, backend, plan: fingerprint, settings, control, changed: false, epoch_start })
@@ -179,7 +179,7 @@ impl<'a> Running<'a> {
     }
 
     fn situation(&self) -> Situation {
-        let age = self.settings.clock.now_millis().saturating_sub(self.epoch_start);
+        let age = self.settings.clock.ticks().saturating_sub(self.epoch_start);
         Situation {
             open_transactions: self.inputs.iter().filter(|input| input.in_transaction).count(),
             changed: self.changed,
@@ -230,7 +230,7 @@ impl<'a> Running<'a> {
             input.positions.insert(Arc::clone(&run.position.partition), run.position.clone());
         }
         input.in_transaction = changes.runs().last().is_some_and(|run| !run.ends_transaction);
-        input.rows_at = self.settings.clock.now_millis();
+        input.rows_at = self.settings.clock.ticks();
         let node = input.node;
         self.changed = true;
         self.control.add_rows_in(changes.len());
@@ -253,7 +253,7 @@ impl<'a> Running<'a> {
             let before = input.positions.insert(Arc::clone(&position.partition), position.clone());
             self.changed |= before.as_ref() != Some(&position);
         }
-        let quiet = self.settings.clock.now_millis().saturating_sub(input.rows_at);
+        let quiet = self.settings.clock.ticks().saturating_sub(input.rows_at);
         let patience = self.settings.idle_timeout.map(|timeout| timeout.as_millis());
         let idle = patience.is_some_and(|patience| u128::try_from(quiet).is_ok_and(|quiet| quiet >= patience));
         let node = input.node.id;
@@ -297,7 +297,7 @@ impl<'a> Running<'a> {
         }
         self.control.add_epoch();
         self.changed = false;
-        self.epoch_start = self.settings.clock.now_millis();
+        self.epoch_start = self.settings.clock.ticks();
         Ok(())
     }
 }

@@ -4,12 +4,13 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use common::history::{self, Row};
-use common::{PlanBuilder, call, changes, count, run_one, settings};
+use common::{PlanBuilder, SetBackClock, call, changes, count, run_one, settings};
 use headwater_change::{
     ChangeBatch, ChangelogMode, Epoch, ErrorKind, Op, Owner, Receipt, Result, Sink, SinkDescription, Source, TableId,
     Writer,
@@ -101,6 +102,18 @@ fn an_aggregate_gives_one_net_change_per_key_and_batch_or_those_of_each_row() {
             "-D null | 1 | 7 | 7",
         ]
     );
+}
+
+#[test]
+fn epochs_end_although_the_wall_clock_is_set_back() {
+    let rows = || batch("op | v Int64\n+I | 1");
+    let mut plan = PlanBuilder::new();
+    let scan = plan.scan(&rows().rows().schema(), ChangelogMode::Append);
+    plan.collect(scan);
+    let source = ScriptedSource::new((0..20).map(|_| rows()).collect::<Vec<_>>()).expect("script");
+    let settings = Settings { clock: Arc::new(SetBackClock::default()), ..settings(1, 5) };
+    let summary = run_one(&plan.0, source, CollectSink::new(), Box::new(MemoryBackend::new()), &settings).expect("run");
+    assert!(summary.epoch > Epoch(2), "{summary:?}");
 }
 
 const CLICKS: &str = "op | page Utf8 | ts Timestamp(ms)

@@ -149,7 +149,7 @@ impl FileReader {
     /// Queues every file that has more bytes than were read. `first` says that nothing was ever read.
     fn look(&mut self, first: bool) -> Result<()> {
         let opening = self.looked_at == i64::MIN;
-        self.looked_at = self.clock.now_millis();
+        self.looked_at = self.clock.ticks();
         self.look_again = false;
         let listing = match self.config.location.files()? {
             Some(listing) => listing,
@@ -173,7 +173,7 @@ impl FileReader {
     fn look_is_due(&self) -> bool {
         self.look_again
             || self.config.monitor.is_some_and(|every| {
-                let passed = self.clock.now_millis().saturating_sub(self.looked_at);
+                let passed = self.clock.ticks().saturating_sub(self.looked_at);
                 u128::try_from(passed).unwrap_or(0) >= every.as_millis()
             })
     }
