@@ -234,7 +234,20 @@ impl<'a> Running<'a> {
         let node = input.node;
         self.changed = true;
         self.control.add_rows_in(changes.len());
-        self.graph.push(node.id, fitted(node, &changes)?)
+        let pushed = fitted(node, &changes).and_then(|rows| self.graph.push(node.id, rows));
+        pushed.map_err(|error| self.located(error, at))
+    }
+
+    /// An error with the place of the source's row that it happened in.
+    fn located(&self, error: Error, at: usize) -> Error {
+        let place = match (error.place(), error.row(), self.inputs.get(at)) {
+            (None, Some(row), Some(input)) => input.reader.locate(row),
+            _ => None,
+        };
+        match place {
+            Some(place) => error.at(place),
+            None => error,
+        }
     }
 
     fn schema(&mut self, at: usize, change: &SchemaChange) -> Result<()> {

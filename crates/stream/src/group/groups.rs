@@ -395,7 +395,7 @@ mod tests {
             }
             let parts = before.seal().expect("sealed");
             let values = before.seal_values(1).expect("sealed").expect("values");
-            assert!(parts.len() > 10 && values.len() > 5, "{} {}", parts.len(), values.len());
+            assert!(parts.len() > 3 && values.len() > 3, "{} {}", parts.len(), values.len());
             for (rows, keys) in parts {
                 assert!(rows.num_rows() <= 10 && keys.values().len() <= 200);
                 after.restore(&rows, &keys, |_| true).expect("restored");
