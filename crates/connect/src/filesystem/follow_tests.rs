@@ -326,6 +326,27 @@ fn a_rotated_file_that_was_packed_is_not_read_a_second_time() {
 }
 
 #[test]
+fn a_file_that_is_packed_before_it_was_read_is_read_once() {
+    for seen in [false, true] {
+        let mut table = Table::new(None);
+        if seen {
+            table.append("a", "");
+            assert!(table.read().is_empty());
+        }
+        table.append("a", &lines(0..5));
+        fs::write(table.path("a.gz"), gzip(&lines(0..5))).expect("file");
+        assert_eq!(table.read(), texts(0..5));
+        fs::remove_file(table.path("a")).expect("remove");
+        assert!(table.read().is_empty(), "{seen}");
+        // Seen under neither name while it was renamed, and then again.
+        fs::write(table.path("b.gz"), gzip(&lines(10..15))).expect("file");
+        assert_eq!(table.read(), texts(10..15));
+        table.append("b", &lines(10..15));
+        assert!(table.read().is_empty());
+    }
+}
+
+#[test]
 fn a_compressed_file_that_is_still_written_is_waited_for() {
     let mut table = Table::new(None);
     let whole = gzip(&lines(0..5000));

@@ -80,10 +80,11 @@ impl Memory {
 
     /// The memory of a pipeline that cannot come back goes with it.
     pub(super) fn end(&self) -> Result<()> {
+        if self.durable {
+            return Ok(());
+        }
         match fs::remove_file(&self.path) {
-            Err(error) if !self.durable && error.kind() != io::ErrorKind::NotFound => {
-                Err(unwritable(&self.path, error))
-            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(unwritable(&self.path, error)),
             _ => Ok(()),
         }
     }

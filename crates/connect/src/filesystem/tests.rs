@@ -334,6 +334,7 @@ fn what_a_reader_took_away_is_not_missed_after_a_restart() {
     writer.write(&rows(0..3)).expect("write");
     let receipt = writer.seal(Epoch(1)).expect("seal");
     writer.publish(&receipt).expect("publish");
+    writer.end().expect("a clean end");
     drop(writer);
     for (name, _) in shown_files(folder.path()) {
         let path = folder.path().join(name);

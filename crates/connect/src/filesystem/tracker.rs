@@ -19,7 +19,7 @@ use std::sync::Arc;
 use headwater_change::{Error, Place, Position, Result};
 
 use super::content::{Compression, Content, Filled, is_pipe};
-use super::identity::{Identity, Memory, Print};
+use super::identity::{Identity, Memory, Print, head_of};
 
 /// Descriptors that are held, so that a file which goes away can be read to its end.
 const HELD_MAX: usize = 256;
@@ -189,6 +189,9 @@ impl Tracker {
                 met.insert(serial);
                 continue;
             }
+            if self.monitored && self.is_packed(&path) {
+                continue;
+            }
             if self.monitored
                 && let Some(compression) = Compression::of(&path)?
             {
@@ -350,10 +353,15 @@ impl Tracker {
                     && (tracked.memory.path == stem || !met.contains(serial))
             })
             .collect();
-        if candidates.is_empty() {
+        // One that was not read yet has no head that is remembered.
+        let beside = File::open(&stem).and_then(|file| head_of(&file, u64::MAX)).unwrap_or_default();
+        if candidates.is_empty() && beside.length == 0 {
             return Ok(Original::None);
         }
         let begin = beginning(path, compression).map_err(|error| super::content::broken(path, error))?;
+        if beside.length > 0 && (begin.is_empty() || beside.begins(&begin)) {
+            return Ok(Original::StillThere);
+        }
         for (serial, tracked) in candidates {
             let there = met.contains(serial);
             let head = &tracked.memory.head;
@@ -366,6 +374,22 @@ impl Tracker {
             }
         }
         Ok(Original::None)
+    }
+
+    /// Whether a file that was never read is there packed as well, and that one is known: it was looked for while it was
+    /// renamed, and will go away.
+    fn is_packed(&self, path: &Path) -> bool {
+        let packed = |ending: &&str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            let name = Path::new(&name);
+            let known = name.exists() && self.files.values().any(|tracked| tracked.memory.path == name && tracked.memory.offset > 0);
+            let compression = Compression::of(name).ok().flatten().filter(|_| known);
+            let begin = compression.and_then(|compression| beginning(name, compression).ok());
+            let head = File::open(path).and_then(|file| head_of(&file, u64::MAX));
+            matches!((begin, head), (Some(begin), Ok(head)) if head.length > 0 && head.begins(&begin))
+        };
+        [".gz", ".zst", ".bz2"].iter().any(|ending| packed(&ending))
     }
 
     /// A compressed file takes the place of the one that it was made of.
