@@ -18,7 +18,7 @@ fn run(arguments: &[&str], level: &str, environment: &[(&str, &str)]) -> String 
 
 fn clean(told: &str, secret: &str, of: &str) {
     let plain = secret.replace("''", "'");
-    for form in [secret, &plain, &format!("{plain:?}").trim_matches('"').to_owned()] {
+    for form in [secret, plain.as_str(), format!("{plain:?}").trim_matches('"')] {
         assert!(!told.contains(form), "{of}\nshows {form}:\n{told}");
     }
 }

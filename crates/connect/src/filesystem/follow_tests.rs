@@ -253,8 +253,14 @@ fn the_rest_of_a_removed_file_is_read_and_then_nobody_remembers_it() {
     assert_eq!(table.positions.len(), 1, "its position is retired");
     fs::rename(table.path("b"), table.folder.path().join("b")).expect("archive");
     table.read();
-    table.after(3600).expect("read");
-    assert!(table.positions.is_empty());
+    table.append("c", &lines(20..21));
+    assert_eq!(table.after(3600).expect("read"), ["20"]);
+    assert_eq!(table.positions.len(), 1, "only the last one is remembered");
+    fs::remove_dir_all(table.path("")).expect("all is gone");
+    table.after(60).expect("read");
+    table.after(60).expect("read");
+    table.kill();
+    assert!(table.after(60).expect("a path that was there once is waited for").is_empty());
 }
 
 #[test]

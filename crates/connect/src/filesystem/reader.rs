@@ -250,7 +250,9 @@ impl FileReader {
             if std::mem::take(&mut current.unchecked) {
                 let fits = memory.fits(&current.file).map_err(|error| unreadable(&current.path, error))?;
                 if !fits {
-                    return Err(rewritten(&current.path, memory.offset));
+                    let size = current.file.metadata().map_err(|error| unreadable(&current.path, error))?.len();
+                    let (path, offset) = (&current.path, memory.offset);
+                    return Err(if size < offset { truncated(path, offset, size) } else { rewritten(path, offset) });
                 }
             }
             if length == 0 {

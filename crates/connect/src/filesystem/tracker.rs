@@ -307,6 +307,12 @@ impl Tracker {
                 }
             }
         }
+        // One is remembered for ever: a restart must know that the path was there once.
+        if gone.len() == self.files.len()
+            && let Some(last) = gone.pop().and_then(|serial| self.files.get_mut(&serial))
+        {
+            last.file = None;
+        }
         gone.into_iter().for_each(|serial| self.remove(serial));
         Ok(queue)
     }
@@ -383,13 +389,14 @@ impl Tracker {
             let mut name = path.as_os_str().to_owned();
             name.push(ending);
             let name = Path::new(&name);
-            let known = name.exists() && self.files.values().any(|tracked| tracked.memory.path == name && tracked.memory.offset > 0);
+            let known = name.exists()
+                && self.files.values().any(|tracked| tracked.memory.path == name && tracked.memory.offset > 0);
             let compression = Compression::of(name).ok().flatten().filter(|_| known);
             let begin = compression.and_then(|compression| beginning(name, compression).ok());
             let head = File::open(path).and_then(|file| head_of(&file, u64::MAX));
             matches!((begin, head), (Some(begin), Ok(head)) if head.length > 0 && head.begins(&begin))
         };
-        [".gz", ".zst", ".bz2"].iter().any(|ending| packed(&ending))
+        [".gz", ".zst", ".bz2"].iter().any(packed)
     }
 
     /// A compressed file takes the place of the one that it was made of.
