@@ -3,7 +3,7 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: bench build clean conformance demo help lint test
+.PHONY: bench build clean conformance demo fuzz help lint soak test
 
 build: ## Build the binary in release mode
 	source scripts/env.sh; cargo build --release
@@ -13,6 +13,12 @@ demo: ## Show it: a shop on a private server, one minute (DEMO_SECONDS)
 
 test: ## Run all tests, real servers included, and say what was skipped
 	scripts/test
+
+soak: ## Run the long tests in full: scripts/soak names their parts
+	scripts/soak
+
+fuzz: ## Feed random bytes to every parser, FUZZ_SECONDS (1200) each
+	scripts/fuzz
 
 lint: ## Check format, lints, docs and dependencies; warnings are errors
 	scripts/lint

@@ -3,6 +3,7 @@
 mod arguments;
 mod jobs;
 mod report;
+mod signals;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read};
@@ -11,8 +12,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory, Parser};
-use headwater_change::{Error, Place, Result};
-use headwater_server::{Config, Failure, Runner, shell};
+use headwater_change::{Error, Place, Result, secret};
+use headwater_server::shell::{self, Piece};
+use headwater_server::{Config, Failure, Runner, Stopper};
+use nix::sys::signal::Signal;
 
 use crate::arguments::{Arguments, Command, SqlArguments};
 
@@ -57,7 +60,22 @@ fn start_logging(usual: &str) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("HEADWATER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(usual));
     let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Redacting).with_ansi(ansi).init();
+}
+
+/// Standard error without secrets. A line comes in one piece.
+struct Redacting;
+
+impl std::io::Write for Redacting {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(bytes);
+        std::io::stderr().write_all(secret::redact(&text).as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
 }
 
 fn man_page() -> Result<()> {
@@ -79,18 +97,16 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
         parallelism: parallelism(arguments),
         variables: arguments.variables.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
-    let mut runner = Runner::new(config).map_err(|error| failure(error, ""))?;
-    let stopper = runner.stopper();
-    let handler = ctrlc::set_handler(move || {
-        let again = STOPPING.swap(stopper.stop() > 0, Ordering::SeqCst);
-        if again {
-            std::process::exit(130);
+    let stopper = Stopper::default();
+    let hand = stopper.clone();
+    signals::watch(move |signal| signalled(signal, &hand)).map_err(|error| failure(error, ""))?;
+    let mut runner = Runner::new(config, stopper).map_err(|error| failure(error, ""))?;
+    for piece in scripts(arguments).map_err(|error| failure(error, ""))? {
+        match piece {
+            Piece::Script(text) => runner.run(&text)?,
+            Piece::Help => println!("{}", shell::HELP),
+            Piece::Quit => return Ok(()),
         }
-    });
-    handler
-        .map_err(|error| failure(Error::remote("server.signals", "Ctrl-C cannot be caught").caused_by(error), ""))?;
-    for text in scripts(arguments).map_err(|error| failure(error, ""))? {
-        runner.run(&text)?;
     }
     if interactive(arguments) {
         let report = |failed: &Failure| {
@@ -102,6 +118,25 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ctrl-C stops what runs, SIGTERM and SIGHUP all that is to come, too. A second Ctrl-C or SIGTERM ends the process at
+/// once; the end of a terminal may be told by several.
+fn signalled(signal: Signal, stopper: &Stopper) {
+    let again = match signal {
+        Signal::SIGINT => STOPPING.swap(stopper.stop() > 0, Ordering::SeqCst),
+        Signal::SIGTERM => {
+            stopper.end();
+            STOPPING.swap(true, Ordering::SeqCst)
+        }
+        _ => {
+            stopper.end();
+            false
+        }
+    };
+    if again {
+        std::process::exit(130);
+    }
+}
+
 fn parallelism(arguments: &SqlArguments) -> usize {
     arguments.parallelism.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
@@ -111,7 +146,7 @@ fn interactive(arguments: &SqlArguments) -> bool {
 }
 
 /// Files, then statements; standard input when there is neither and nobody types.
-fn scripts(arguments: &SqlArguments) -> Result<Vec<String>> {
+fn scripts(arguments: &SqlArguments) -> Result<Vec<Piece>> {
     let mut texts = Vec::new();
     for path in &arguments.files {
         let read = if path == Path::new("-") { read_stdin() } else { std::fs::read_to_string(path) };
@@ -122,14 +157,13 @@ fn scripts(arguments: &SqlArguments) -> Result<Vec<String>> {
         })?);
     }
     texts.extend(arguments.statements.iter().cloned());
-    if texts.is_empty() && !std::io::stdin().is_terminal() {
-        texts.push(
-            read_stdin().map_err(|error| {
-                Error::usage("script.read", "standard input cannot be read").detail(error.to_string())
-            })?,
-        );
+    let mut pieces: Vec<Piece> = texts.into_iter().map(Piece::Script).collect();
+    if pieces.is_empty() && !std::io::stdin().is_terminal() {
+        let text = read_stdin()
+            .map_err(|error| Error::usage("script.read", "standard input cannot be read").detail(error.to_string()))?;
+        pieces.extend(shell::pieces(&text));
     }
-    Ok(texts)
+    Ok(pieces)
 }
 
 fn read_stdin() -> std::io::Result<String> {

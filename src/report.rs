@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use headwater_change::{Error, ErrorKind, Place};
+use headwater_change::{Error, ErrorKind, Place, secret};
 use headwater_server::Failure;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource, Report};
 
@@ -23,6 +23,8 @@ pub(crate) fn exit_code(error: &Error) -> ExitCode {
 
 fn render(failure: &Failure, colours: bool) -> String {
     let error = &failure.error;
+    // Variables may have brought a secret into any text.
+    secret::remember_script(&failure.text);
     let mut message = error.to_string();
     if let Some(detail) = error.detail_text() {
         let _ = write!(message, "\n{detail}");
@@ -35,15 +37,16 @@ fn render(failure: &Failure, colours: bool) -> String {
     if error.kind() == ErrorKind::Bug {
         message.push_str("\nthis is a fault of headwater: please report it with the statement");
     }
-    let mut diagnostic = MietteDiagnostic::new(message).with_code(error.code());
+    let mut diagnostic = MietteDiagnostic::new(secret::redact(&message)).with_code(error.code());
     if let Some(hint) = error.hint_text() {
-        diagnostic = diagnostic.with_help(hint);
+        diagnostic = diagnostic.with_help(secret::redact(hint));
     }
     let theme = if colours { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let report = match error.place() {
         Some(Place::Sql(span)) if span.end <= failure.text.len() => {
-            let label = LabeledSpan::at(span.clone(), "here");
-            Report::new(diagnostic.with_label(label)).with_source_code(NamedSource::new("sql", failure.text.clone()))
+            let masked = secret::masked(&failure.text);
+            let label = LabeledSpan::at(masked.range(span.clone()), "here");
+            Report::new(diagnostic.with_label(label)).with_source_code(NamedSource::new("sql", masked.text))
         }
         _ => Report::new(diagnostic),
     };
@@ -51,6 +54,6 @@ fn render(failure: &Failure, colours: bool) -> String {
     let rendered = GraphicalReportHandler::new_themed(theme).with_width(120).render_report(&mut out, report.as_ref());
     match rendered {
         Ok(()) => out,
-        Err(_) => format!("{}: {error}\n", error.code()),
+        Err(_) => secret::redact(&format!("{}: {error}\n", error.code())).into_owned(),
     }
 }

@@ -122,6 +122,33 @@ fn a_malformed_line_fails_unless_told_to_be_ignored() {
 }
 
 #[test]
+fn what_cannot_be_computed_is_told_with_its_row_file_and_expression_in_words_of_sql() {
+    let mut file = clicks();
+    file.write_all(b"\n{\"user_id\": 0, \"page\": \"x1\"}\n").unwrap();
+    for (sql, parts) in [
+        ("SELECT user_id FROM clicks WHERE 5 / user_id > 7;", ["division by zero", "5 / user_id", "user_id = 0"]),
+        (
+            "SELECT 5 / (user_id - 103) AS x FROM clicks WHERE page <> '/products/1';",
+            ["zero", "line 3", "user_id = 103"],
+        ),
+        (
+            "SELECT CAST(page AS INT) AS x FROM clicks WHERE user_id = 0;",
+            ["CAST(page AS INT)", "page = 'x1'", "line 6"],
+        ),
+        ("SELECT SUM(5 / user_id) AS x FROM clicks;", ["line 6", "5 / user_id", "zero"]),
+    ] {
+        let output = headwater(file.path(), &format!("{TABLE}{sql}"), &[]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        for part in parts {
+            assert!(told.contains(part), "{told}");
+        }
+        for foreign in ["Arrow", "Int32", "Int64", "Utf8", "DataFusion", "@0", "$"] {
+            assert!(!told.contains(foreign), "{told}");
+        }
+    }
+}
+
+#[test]
 fn an_unknown_variable_is_an_error_before_anything_runs() {
     let (status, told) = failure("SELECT '${NOT_GIVEN}' AS x;", &[]);
     assert_eq!(status, Some(2));

@@ -11,6 +11,7 @@ use headwater_jobs::{Metrics, Queue, WorkedQueue, Worker, WorkerConfig, maintain
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::arguments::WorkArguments;
+use crate::signals;
 
 pub(super) async fn work(arguments: WorkArguments) -> Result<()> {
     let config = Config::read(&arguments.config, arguments.url.as_deref())?;
@@ -58,15 +59,25 @@ fn worker_config(config: &Config, executors: Option<u32>) -> WorkerConfig {
     }
 }
 
-/// Resolves at the first SIGINT or SIGTERM; a second one ends the process at once.
+/// Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one of the first two ends the process at once.
 fn stop_signal() -> Result<impl Future<Output = ()>> {
     let failed = |error: std::io::Error| Error::remote("server.signals", "Ctrl-C cannot be caught").caused_by(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    // Under nohup the end of the terminal means nothing.
+    let mut hang_up =
+        if signals::hang_up_is_ignored() { None } else { Some(signal(SignalKind::hangup()).map_err(failed)?) };
     Ok(async move {
+        let hung_up = async {
+            match &mut hang_up {
+                Some(hang_up) => hang_up.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up => {}
         }
         eprintln!("finishing what runs; once more to end at once");
         tokio::spawn(async move {

@@ -3,13 +3,20 @@
 //! Only this file may ask the operating system for the time; everything else is handed a clock, so that tests and
 //! simulations decide what time it is.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Processing time.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01T00:00:00Z.
     fn now_millis(&self) -> i64;
+
+    /// Milliseconds from some beginning, which never go back: for measuring how long something took. The wall clock is set
+    /// by people and by the network.
+    fn ticks(&self) -> i64 {
+        self.now_millis()
+    }
 }
 
 /// The operating system's clock.
@@ -23,6 +30,13 @@ impl Clock for SystemClock {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
             Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
         }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place where the monotonic clock is read")]
+    fn ticks(&self) -> i64 {
+        static BEGIN: OnceLock<Instant> = OnceLock::new();
+        let begin = BEGIN.get_or_init(Instant::now);
+        i64::try_from(begin.elapsed().as_millis()).unwrap_or(i64::MAX)
     }
 }
 

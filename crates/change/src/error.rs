@@ -52,6 +52,7 @@ struct Inner {
     detail: Option<String>,
     hint: Option<String>,
     place: Option<Place>,
+    row: Option<usize>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -65,6 +66,7 @@ impl Error {
             detail: None,
             hint: None,
             place: None,
+            row: None,
             source: None,
         }))
     }
@@ -122,6 +124,14 @@ impl Error {
         self
     }
 
+    /// Says in which row of the batch that is being worked on it happened, where that is known; the source knows where
+    /// that row stands.
+    #[must_use]
+    pub fn in_row(mut self, row: Option<usize>) -> Self {
+        self.0.row = row;
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
@@ -152,6 +162,11 @@ impl Error {
     /// What to do about it.
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// The row of the batch that was being worked on.
+    pub fn row(&self) -> Option<usize> {
+        self.0.row
     }
 
     /// Where it happened.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Error, Place, Result};
+use crate::{Error, Place, Result, secret};
 
 /// What kind of value an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,9 @@ impl Options {
         let mut values = BTreeMap::new();
         for (name, value) in given {
             let spec = specs.iter().find(|spec| spec.matches(name)).ok_or_else(|| unknown(owner, specs, name))?;
+            if spec.kind == OptionKind::Secret || secret::is_secret(name) {
+                secret::remember(value);
+            }
             check_value(owner, specs, spec, name, value)?;
             values.insert(name.to_owned(), value.to_owned());
         }
@@ -154,7 +157,8 @@ impl Options {
 fn unknown(owner: &str, specs: &[OptionSpec], name: &str) -> Error {
     let known: Vec<&str> =
         specs.iter().filter(|spec| spec.kind != OptionKind::Unsupported).map(|spec| spec.name).collect();
-    let hint = match suggest(name, known.iter().copied()) {
+    let meant = suggest(name, known.iter().copied()).or_else(|| part_of(name, &known));
+    let hint = match meant {
         Some(meant) => format!("did you mean '{meant}'?"),
         None => format!("remove it, or use one that {owner} knows"),
     };
@@ -243,8 +247,19 @@ pub fn suggest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
+/// The shortest known name of which `given` is the beginning or the end, whatever stands between its words.
+fn part_of<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+    let plain = |name: &str| name.chars().filter(|letter| letter.is_alphanumeric()).collect::<String>().to_lowercase();
+    let given = plain(given);
+    let fits = |name: &&&str| {
+        let name = plain(name);
+        given.len() >= 3 && (name.starts_with(&given) || name.ends_with(&given))
+    };
+    known.iter().filter(fits).min_by_key(|name| name.len()).copied()
+}
+
 /// Levenshtein's edit distance in characters.
-fn distance(left: &str, right: &str) -> usize {
+pub(crate) fn distance(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
     let mut row: Vec<usize> = (0..=right.len()).collect();
     for (i, l) in left.chars().enumerate() {
@@ -289,6 +304,13 @@ mod tests {
         let error = Options::check("c", SPECS, [("paht", "/x")]).expect_err("unknown");
         assert_eq!((error.code(), error.hint_text()), ("option.unknown", Some("did you mean 'path'?")));
         assert!(error.detail_text().is_some_and(|text| text.contains("rows-per-second")));
+        let hint = |name| {
+            let error = Options::check("c", SPECS, [("path", "/x"), (name, "1")]).expect_err("unknown");
+            error.hint_text().map(str::to_owned)
+        };
+        for slip in ["monitor-interval", "monitor.interval", "monitorInterval", "source_monitor"] {
+            assert_eq!(hint(slip).as_deref(), Some("did you mean 'source.monitor-interval'?"), "{slip}");
+        }
     }
 
     #[test]

@@ -23,6 +23,16 @@ impl Position {
     pub fn new(partition: impl Into<Arc<str>>, token: impl Into<Arc<str>>, ordinal: u64) -> Self {
         Self { partition: partition.into(), token: token.into(), ordinal }
     }
+
+    /// Says that a partition is over: nothing of it will come any more, and nobody need remember where it ended.
+    pub fn retired(partition: impl Into<Arc<str>>) -> Self {
+        Self { partition: partition.into(), token: "".into(), ordinal: u64::MAX }
+    }
+
+    /// Whether the partition is over.
+    pub fn is_retired(&self) -> bool {
+        self.ordinal == u64::MAX && self.token.is_empty()
+    }
 }
 
 impl PartialOrd for Position {

@@ -4,6 +4,10 @@
 //! publishing the same receipt twice is the same as once. A receipt is stored with the epoch's state before it is
 //! published, so after a crash it is published again.
 
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::hash::BuildHasher;
+
 use crate::{ChangeBatch, ChangelogMode, Epoch, Result, SchemaChange};
 
 /// What a target guarantees across a restart.
@@ -13,6 +17,37 @@ pub enum Delivery {
     ExactlyOnce,
     /// After a crash the changes since the last epoch come a second time.
     AtLeastOnce,
+}
+
+/// Whose changes a target takes: one pipeline with its state, for as long as the state lives.
+///
+/// Several pipelines may write one target. By this name each finds again what is its own, and leaves the rest alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// Unique in the world; letters and digits.
+    pub id: String,
+    /// Whether the pipeline can come back after its process has ended. What others left behind will never be asked for.
+    pub durable: bool,
+}
+
+impl Owner {
+    /// The owner of a new state. The operating system's randomness makes the name, because no seed may ever give it
+    /// again.
+    pub fn new(durable: bool) -> Self {
+        Self { id: format!("{:016x}", RandomState::new().hash_one(std::process::id())), durable }
+    }
+
+    /// The same pipeline's name for one of its sinks.
+    #[must_use]
+    pub fn of_sink(&self, node: u32) -> Self {
+        Self { id: format!("{}n{node}", self.id), durable: self.durable }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.id)
+    }
 }
 
 /// What a sink takes and guarantees.
@@ -33,8 +68,9 @@ pub trait Sink: Send + Sync {
     fn describe(&self) -> SinkDescription;
 
     /// Starts writing. `committed` is the pipeline's last committed epoch (0 for a new pipeline): whatever the target
-    /// holds of later epochs was never committed and is taken back where the target can.
-    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>>;
+    /// holds of later epochs was never committed and is taken back where the target can. `owner` is the same whenever
+    /// the pipeline comes back with its state.
+    fn open(&self, owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>>;
 }
 
 /// What a sealed epoch needs to be published, now or after a crash. Opaque outside its sink.

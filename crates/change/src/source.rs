@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 
-use crate::{ChangeBatch, ChangelogMode, Options, Position, Result, SchemaChange, TableId};
+use crate::{ChangeBatch, ChangelogMode, Options, Place, Position, Result, SchemaChange, TableId};
 
 /// What a source delivers.
 #[derive(Clone, Debug)]
@@ -38,7 +38,8 @@ pub enum Read {
     Rows(ChangeBatch),
     /// A changed table definition; rows behind it have the new one.
     Schema(SchemaChange),
-    /// Nothing new within the wait; the position may have moved all the same (changes of other tables).
+    /// Nothing new within the wait; the position may have moved all the same (changes of other tables), or its partition
+    /// be over ([`Position::retired`]).
     Idle(Option<Position>),
     /// A bounded source is exhausted.
     End,
@@ -50,6 +51,11 @@ pub trait Reader: Send {
     ///
     /// A transaction larger than the budget comes in several batches of which only the last ends it.
     fn next(&mut self, budget: usize, wait: Duration) -> Result<Read>;
+
+    /// Where a row of the batch that was brought last stands in the source, for people to find it.
+    fn locate(&self, _row: usize) -> Option<Place> {
+        None
+    }
 }
 
 /// What a connector is asked to build: one table, only the columns that the plan uses.

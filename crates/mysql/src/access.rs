@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use headwater_change::{Error, Place, Result};
+use headwater_change::{Error, Place, Result, secret};
 use url::Url;
 
 /// How the connection is protected.
@@ -77,6 +77,7 @@ impl Access {
             ssl_ca: None,
             connect_timeout: Duration::from_secs(30),
         };
+        secret::remember(&access.password);
         for (name, value) in url.query_pairs() {
             match name.as_ref() {
                 "ssl-mode" => {
@@ -98,6 +99,7 @@ impl Access {
     #[must_use]
     pub fn with_password(mut self, password: impl Into<String>) -> Self {
         self.password = password.into();
+        secret::remember(&self.password);
         self
     }
 
@@ -106,8 +108,14 @@ impl Access {
         self.database.as_deref()
     }
 
-    /// The password, read from where it is kept.
+    /// The password, read from where it is kept. From here on nothing shows it.
     pub(crate) fn password(&self) -> Result<String> {
+        let password = self.kept_password()?;
+        secret::remember(&password);
+        Ok(password)
+    }
+
+    fn kept_password(&self) -> Result<String> {
         let unreadable = |what: String| {
             Error::usage("mysql.password", format!("the password cannot be read from {what}"))
                 .at(Place::Option("password".into()))

@@ -16,4 +16,4 @@ mod runner;
 pub mod shell;
 
 pub use output::{Format, print_listing};
-pub use runner::{Config, Failure, Runner};
+pub use runner::{Config, Failure, Runner, Stopper};

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use headwater_change::secret::{self, STARS};
 use headwater_change::{Error, Place, Result, Sink, Source, SystemClock};
 use headwater_connect::text::{CastText, TimeZone};
 use headwater_sql::{NodeKind, Outcome, Pipeline, Script, Session};
@@ -43,23 +44,56 @@ pub struct Failure {
 
 /// The running pipelines of a process, to stop all of them.
 #[derive(Clone, Debug, Default)]
-pub struct Stopper(Arc<Mutex<Vec<Control>>>);
+pub struct Stopper(Arc<Mutex<Running>>);
+
+#[derive(Debug, Default)]
+struct Running {
+    controls: Vec<Control>,
+    /// Nothing is to be started any more.
+    ended: bool,
+}
 
 impl Stopper {
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks every running pipeline for a clean stop. Gives how many were running.
     pub fn stop(&self) -> usize {
-        let controls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        controls.iter().for_each(Control::stop);
-        controls.len()
+        let running = self.running();
+        running.controls.iter().for_each(Control::stop);
+        running.controls.len()
+    }
+
+    /// The same, and whatever would be started later is not.
+    pub fn end(&self) {
+        self.running().ended = true;
+        self.stop();
+    }
+
+    /// Whether [`Stopper::end`] was called.
+    pub fn is_ended(&self) -> bool {
+        self.running().ended
     }
 
     fn add(&self, control: &Control) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(control.clone());
+        let mut running = self.running();
+        if running.ended {
+            control.stop();
+        }
+        running.controls.push(control.clone());
     }
 
     fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.running().controls.clear();
     }
+}
+
+/// A pipeline that runs beside the statements.
+struct Background {
+    thread: JoinHandle<Result<Summary>>,
+    /// The script that it is part of, for the places of errors.
+    text: Arc<str>,
 }
 
 /// Runs statements.
@@ -67,19 +101,22 @@ pub struct Runner {
     session: Session,
     config: Config,
     stopper: Stopper,
-    background: Vec<JoinHandle<Result<Summary>>>,
+    background: Vec<Background>,
     pipelines: usize,
+    /// A failure in the background ends everything: nobody sits here to read of it.
+    unattended: bool,
 }
 
 impl Runner {
-    /// A runner with an empty session.
-    pub fn new(config: Config) -> Result<Self> {
+    /// A runner with an empty session; `stopper` is the hand on everything that runs.
+    pub fn new(config: Config, stopper: Stopper) -> Result<Self> {
         Ok(Self {
             session: Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out))?,
             config,
-            stopper: Stopper::default(),
+            stopper,
             background: Vec::new(),
             pipelines: 0,
+            unattended: false,
         })
     }
 
@@ -88,13 +125,16 @@ impl Runner {
         self.stopper.clone()
     }
 
-    /// Runs a whole script, and waits for the unbounded inserts that it started.
+    /// Runs a whole script, and waits for the unbounded inserts that it started. The first of them that fails ends the
+    /// script, whatever runs at the time.
     pub fn run(&mut self, text: &str) -> Result<(), Failure> {
+        self.unattended = true;
         let ran = self.start(text);
         if ran.is_err() {
-            self.stopper.stop();
+            self.stopper.end();
         }
-        let waited = self.wait().map_err(|error| Failure { error, text: text.to_owned() });
+        let waited = self.wait();
+        self.unattended = false;
         ran.and(waited)
     }
 
@@ -103,46 +143,65 @@ impl Runner {
         let fail = |error, text: &str| Failure { error, text: text.to_owned() };
         let script = Script::read(text, &self.config.variables).map_err(|error| fail(error, text))?;
         for index in 0..script.len() {
+            if self.stopper.is_ended() {
+                break;
+            }
             self.statement(&script, index).map_err(|error| fail(error, script.text()))?;
         }
         Ok(())
     }
 
     /// Waits for everything in the background; the first failure stops the rest.
-    pub fn wait(&mut self) -> Result<()> {
+    pub fn wait(&mut self) -> Result<(), Failure> {
         let mut outcome = Ok(());
-        for thread in self.background.drain(..) {
-            let ended =
-                thread.join().unwrap_or_else(|_| Err(Error::bug("server.panic", "a pipeline's thread panicked")));
-            if let Err(error) = ended
+        for background in std::mem::take(&mut self.background) {
+            if let Err(failure) = background.join()
                 && outcome.is_ok()
             {
                 self.stopper.stop();
-                outcome = Err(error);
+                outcome = Err(failure);
             }
         }
         self.stopper.clear();
         outcome
     }
 
+    /// The failures of what has ended in the background.
+    pub fn failures(&mut self) -> Vec<Failure> {
+        let (ended, running) = std::mem::take(&mut self.background)
+            .into_iter()
+            .partition(|background: &Background| background.thread.is_finished());
+        self.background = running;
+        let ended: Vec<Background> = ended;
+        ended.into_iter().filter_map(|background| background.join().err()).collect()
+    }
+
     fn statement(&mut self, script: &Script, index: usize) -> Result<()> {
         let window_end = self.config.format == Format::Json;
         match self.session.execute(script, index, &Registry, window_end)? {
             Outcome::Done(None) => Ok(()),
-            Outcome::Done(Some(text)) | Outcome::Text(text) => print_listing(&[], &[vec![text]]),
-            Outcome::Listing { columns, rows } => print_listing(&columns, &rows),
+            Outcome::Done(Some(text)) | Outcome::Text(text) => {
+                print_listing(&[], &[vec![secret::redact(&text).into_owned()]])
+            }
+            Outcome::Listing { columns, mut rows } => {
+                for row in &mut rows {
+                    let hidden = row.first().is_some_and(|name| secret::is_secret(name)) && columns.len() == 2;
+                    for (index, cell) in row.iter_mut().enumerate() {
+                        // The value of a secret setting, which `SET` lists, may be too short to be known elsewhere.
+                        let shown = if hidden && index == 1 { STARS.into() } else { secret::redact(cell) };
+                        *cell = shown.into_owned();
+                    }
+                }
+                print_listing(&columns, &rows)
+            }
             Outcome::Pipeline(pipeline) => {
-                let ran = self.pipeline(*pipeline);
-                // Errors at run time belong to the statement as a whole, unless they know better.
-                ran.map_err(|error| match error.place() {
-                    Some(_) => error,
-                    None => error.at(Place::Sql(script.statement_range(index))),
-                })
+                let place = Place::Sql(script.statement_range(index));
+                self.pipeline(*pipeline, script, place.clone()).map_err(|error| placed(error, place))
             }
         }
     }
 
-    fn pipeline(&mut self, pipeline: Pipeline) -> Result<()> {
+    fn pipeline(&mut self, pipeline: Pipeline, script: &Script, place: Place) -> Result<()> {
         if self.session.settings().batch() && !pipeline.bounded {
             return Err(Error::usage("sql.batch", "batch mode needs input that ends").hint(
                 "SET 'execution.runtime-mode' = 'streaming', or remove the option that makes a source unbounded",
@@ -153,11 +212,19 @@ impl Runner {
         self.stopper.add(&control);
         let running = self.prepare(pipeline)?;
         if background {
-            let spawned = std::thread::Builder::new().name("pipeline".to_owned()).spawn(move || running.run(&control));
+            let (stopper, unattended) = (self.stopper.clone(), self.unattended);
+            let work = move || {
+                let ended = running.run(&control).map_err(|error| placed(error, place));
+                if ended.is_err() && unattended {
+                    stopper.end();
+                }
+                ended
+            };
+            let spawned = std::thread::Builder::new().name("pipeline".to_owned()).spawn(work);
             let thread = spawned.map_err(|error| {
                 Error::remote("server.thread", "a pipeline's thread could not be started").caused_by(error)
             })?;
-            self.background.push(thread);
+            self.background.push(Background { thread, text: script.text().into() });
             return Ok(());
         }
         running.run(&control).map(|_| ())
@@ -198,6 +265,19 @@ impl Runner {
             None => Ok(Box::new(MemoryBackend::new())),
         }
     }
+}
+
+impl Background {
+    fn join(self) -> Result<(), Failure> {
+        let ended =
+            self.thread.join().unwrap_or_else(|_| Err(Error::bug("server.panic", "a pipeline's thread panicked")));
+        ended.map(|_| ()).map_err(|error| Failure { error, text: self.text.to_string() })
+    }
+}
+
+/// Errors at run time belong to the statement as a whole, unless they know better.
+fn placed(error: Error, place: Place) -> Error {
+    if error.place().is_some() { error } else { error.at(place) }
 }
 
 struct Prepared {

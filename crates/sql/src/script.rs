@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
-use headwater_change::{Error, Place, Result, suggest};
+use headwater_change::{Error, Place, Result, secret, suggest};
 
 use crate::dialect::FlinkDialect;
 
@@ -20,7 +20,9 @@ impl Script {
     /// Puts `${NAME}` variables in and cuts the text at semicolons. Fails on an unknown variable and on text that has
     /// no tokens (an unclosed quote).
     pub fn read(text: &str, variables: &BTreeMap<String, String>) -> Result<Self> {
+        secret::remember_script(text);
         let text = substitute(text, variables)?;
+        secret::remember_script(&text);
         let lines: Vec<usize> =
             std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect();
         let mut script = Self { text, lines, statements: Vec::new() };

@@ -242,10 +242,12 @@ impl Session {
         let mut options = table.options;
         let connector = options.iter().position(|(name, _)| name == "connector").map(|at| options.remove(at).1);
         let connector = connector.ok_or_else(|| {
-            ours(
-                Error::usage("option.missing", "the table has no connector")
-                    .hint("add 'connector' = 'filesystem' to WITH"),
-            )
+            let slip = options.iter().find(|(name, _)| headwater_change::suggest(name, ["connector"]).is_some());
+            let hint = match slip {
+                Some((name, _)) => format!("did you mean 'connector' where '{name}' stands?"),
+                None => "add 'connector' = 'filesystem' to WITH".to_owned(),
+            };
+            ours(Error::usage("option.missing", "the table has no connector").hint(hint))
         })?;
         let mut bound = Table {
             name: table.name,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, BinaryArray, RecordBatch};
 use arrow::datatypes::DataType;
-use headwater_change::{Epoch, Error, Position, Receipt, Result};
+use headwater_change::{Epoch, Error, Owner, Position, Receipt, Result};
 
 /// Which keyed table of which operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +51,7 @@ impl Delta {
 pub struct Commit {
     /// Greater than every epoch committed before.
     pub epoch: Epoch,
-    /// At most one delta for each table.
+    /// Several of one table have no key in common.
     pub deltas: Vec<Delta>,
     /// Where each source (by the number of its plan node) goes on after this epoch.
     pub positions: Vec<(u32, Position)>,
@@ -89,6 +89,9 @@ pub struct Committed {
 
 /// Durable keyed state of one pipeline.
 pub trait Backend: Send {
+    /// Whose state this is. Made with the state, kept with it, and copied with it.
+    fn owner(&self) -> Owner;
+
     /// What was last committed; epoch 0 when the state is new.
     fn committed(&self) -> &Committed;
 

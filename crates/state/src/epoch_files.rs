@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use arrow::array::{BinaryArray, RecordBatch};
-use headwater_change::{Error, ErrorKind, Result};
+use headwater_change::{Error, ErrorKind, Owner, Result};
 
 use crate::compact::{self, Job};
 use crate::files::{Files, Lock, Output, SystemFiles, read_error, write_error};
@@ -60,6 +60,7 @@ impl Default for Limits {
 pub struct EpochFiles {
     files: Arc<dyn Files>,
     folder: PathBuf,
+    owner: Owner,
     _lock: Lock,
     limits: Limits,
     committed: Committed,
@@ -115,8 +116,11 @@ impl EpochFiles {
         committed = facts.unwrap_or(committed);
         let path = segment::path(folder, open.number);
         let output = files.append(&path).map_err(|error| write_error(&path, error))?;
-        let mut state = Self::assemble(files, folder, lock, limits, (sealed, open, output));
+        let nameless = manifest.owner.is_empty();
+        let owner = if nameless { Owner::new(true) } else { Owner { id: manifest.owner, durable: true } };
+        let mut state = Self::assemble(files, (folder, owner), lock, limits, (sealed, open, output));
         state.committed = committed;
+        state.manifest_dirty = nameless;
         state.tail_dirty = torn;
         state.repair()?;
         state.remove_strangers()?;
@@ -136,7 +140,7 @@ impl EpochFiles {
             }
         }
         let (open, output) = Segment::create(&*files, folder, 1)?;
-        let mut state = Self::assemble(files, folder, lock, limits, (Vec::new(), open, output));
+        let mut state = Self::assemble(files, (folder, Owner::new(true)), lock, limits, (Vec::new(), open, output));
         state.manifest_dirty = true;
         state.repair()?;
         Ok(state)
@@ -144,7 +148,7 @@ impl EpochFiles {
 
     fn assemble(
         files: Arc<dyn Files>,
-        folder: &Path,
+        (folder, owner): (&Path, Owner),
         lock: Lock,
         limits: Limits,
         (sealed, open, output): (Vec<Segment>, Segment, Box<dyn Output>),
@@ -153,6 +157,7 @@ impl EpochFiles {
         Self {
             files,
             folder: folder.to_owned(),
+            owner,
             _lock: lock,
             limits,
             committed: Committed::default(),
@@ -179,7 +184,8 @@ impl EpochFiles {
         }
         if self.manifest_dirty {
             let sealed = self.sealed.iter().map(|segment| (segment.number, segment.length)).collect();
-            Manifest { sealed, open: self.open.number }.prepare(&*self.files, &self.folder)?;
+            Manifest { owner: self.owner.id.clone(), sealed, open: self.open.number }
+                .prepare(&*self.files, &self.folder)?;
             // The new segment's name must not be younger than the manifest that names it.
             self.sync_names()?;
             Manifest::install(&*self.files, &self.folder)?;
@@ -297,6 +303,10 @@ impl EpochFiles {
 }
 
 impl Backend for EpochFiles {
+    fn owner(&self) -> Owner {
+        self.owner.clone()
+    }
+
     fn committed(&self) -> &Committed {
         &self.committed
     }

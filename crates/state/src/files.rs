@@ -73,11 +73,16 @@ impl Files for SystemFiles {
         if folder.is_dir() {
             return Ok(());
         }
-        fs::create_dir_all(folder)?;
-        match folder.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => self.sync_folder(Path::new(".")),
-            Some(parent) => self.sync_folder(parent),
-            None => Ok(()),
+        let parent = match folder.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => return Ok(()),
+        };
+        // Each folder on the way is durable only in the one above it.
+        self.create_folder(parent)?;
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !folder.is_dir() => Err(error),
+            _ => self.sync_folder(parent),
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! headwater-state 1
+//! owner 9c3be1f04d2a7715     the name under which targets know the state
 //! segment 3 4718592        a sealed segment and its length in bytes
 //! segment 5 open           the last one, written to
 //! crc32 1a2b3c4d           of all lines above
@@ -28,6 +29,8 @@ const SIZE_MAX: u64 = 1 << 20;
 /// The named segments: sealed ones with their length, then the open one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
+    /// The name under which targets know this state; empty in one that was made before states had names.
+    pub(crate) owner: String,
     /// Number and length in bytes, in commit order.
     pub(crate) sealed: Vec<(u64, u64)>,
     /// Number of the segment that is written to.
@@ -77,7 +80,7 @@ impl Manifest {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{NAME} {VERSION}\n");
+        let mut text = format!("{NAME} {VERSION}\nowner {}\n", self.owner);
         for (number, length) in &self.sealed {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "segment {number} {length}");
@@ -96,7 +99,10 @@ impl Manifest {
         }
         let mut sealed = Vec::new();
         let mut open = None;
-        for line in covered.lines().skip(1) {
+        let mut lines = covered.lines().skip(1).peekable();
+        let owner = lines.next_if(|line| line.starts_with("owner "));
+        let owner = owner.and_then(|line| line.strip_prefix("owner ")).unwrap_or_default().to_owned();
+        for line in lines {
             let (number, length) = line.strip_prefix("segment ")?.split_once(' ')?;
             match (length, open) {
                 ("open", None) => open = Some(number.parse().ok()?),
@@ -104,7 +110,7 @@ impl Manifest {
                 (_, Some(_)) => return None,
             }
         }
-        Some(Self { sealed, open: open? })
+        Some(Self { owner, sealed, open: open? })
     }
 }
 
@@ -123,13 +129,13 @@ mod tests {
 
     #[test]
     fn a_manifest_reads_back_as_it_was_written() {
-        let manifest = Manifest { sealed: vec![(3, 640), (4, 64)], open: 7 };
+        let manifest = Manifest { owner: "a1".to_owned(), sealed: vec![(3, 640), (4, 64)], open: 7 };
         assert_eq!(Manifest::parse(&manifest.text()), Some(manifest));
     }
 
     #[test]
     fn a_flipped_bit_in_a_manifest_is_noticed() {
-        let text = Manifest { sealed: vec![(3, 640)], open: 7 }.text().into_bytes();
+        let text = Manifest { owner: "a1".to_owned(), sealed: vec![(3, 640)], open: 7 }.text().into_bytes();
         for index in 0..text.len() {
             let mut damaged = text.clone();
             damaged[index] ^= 1;

@@ -1,7 +1,7 @@
 //! [`MemoryBackend`]: a pipeline without a state folder.
 
 use arrow::array::{BinaryArray, RecordBatch};
-use headwater_change::Result;
+use headwater_change::{Owner, Result};
 
 use crate::{Backend, Commit, Committed, Delta, TableKey};
 
@@ -9,8 +9,9 @@ use crate::{Backend, Commit, Committed, Delta, TableKey};
 ///
 /// Without a folder nobody can come back, and operators hold their rows themselves: so rows are forgotten by default
 /// and memory stays flat. [`MemoryBackend::keeping_rows`] keeps them, for tests that restart inside one process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryBackend {
+    owner: Owner,
     committed: Committed,
     rows: Option<Vec<Delta>>,
 }
@@ -18,16 +19,26 @@ pub struct MemoryBackend {
 impl MemoryBackend {
     /// A backend that forgets rows; [`Backend::restore`] visits nothing.
     pub fn new() -> Self {
-        Self::default()
+        Self { owner: Owner::new(false), committed: Committed::default(), rows: None }
     }
 
     /// A backend that keeps every delta ever committed, and so grows.
     pub fn keeping_rows() -> Self {
-        Self { committed: Committed::default(), rows: Some(Vec::new()) }
+        Self { rows: Some(Vec::new()), ..Self::new() }
+    }
+}
+
+impl Default for MemoryBackend {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Backend for MemoryBackend {
+    fn owner(&self) -> Owner {
+        self.owner.clone()
+    }
+
     fn committed(&self) -> &Committed {
         &self.committed
     }

@@ -13,8 +13,8 @@ use arrow::array::{Int64Array, RecordBatch, StringArray, TimestampMillisecondArr
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::physical_expr::expressions::Column;
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Delivery, Epoch, Position, Read, Reader, Receipt, Result, Run, Sink, SinkDescription,
-    Source, SourceDescription, SystemClock, TableId, Writer,
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Owner, Position, Read, Reader, Receipt, Result, Run, Sink,
+    SinkDescription, Source, SourceDescription, SystemClock, TableId, Writer,
 };
 use headwater_sql::{
     Aggregate, AggregateCall, AggregateFunction, Node, NodeKind, StreamPlan, TableSpec, Watermark, Window,
@@ -59,7 +59,7 @@ impl Sink for Nowhere {
         SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::ExactlyOnce, each_change: false }
     }
 
-    fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {
+    fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
         Ok(Box::new(Self))
     }
 }

@@ -276,7 +276,7 @@ fn verb(
         NodeKind::Scan(_) | NodeKind::Values(_) => return Ok(Verb::Scan),
         NodeKind::Sink(table) => return sink(table.table.clone(), &table.schema),
         NodeKind::Collect => return sink(TableId::bare("result"), &node.schema),
-        NodeKind::Calc(calc) => Box::new(CalcOperator::new(calc, node.schema.clone())),
+        NodeKind::Calc(calc) => Box::new(CalcOperator::new(calc, node.schema.clone(), direct(node, plan))),
         NodeKind::Watermark(watermark) => Box::new(WatermarkOperator::new(watermark)),
         NodeKind::Aggregate(aggregate) => {
             let each = each.contains(&node.id);
@@ -286,6 +286,16 @@ fn verb(
         NodeKind::Union => Box::new(UnionOperator),
     };
     Ok(Verb::Operator(operator))
+}
+
+/// Whether a node sees every row of the sources above it, and each by itself.
+fn direct(node: &Node, plan: &StreamPlan) -> bool {
+    node.inputs.iter().filter_map(|&input| plan.nodes.get(input as usize)).all(|input| match &input.kind {
+        NodeKind::Scan(_) | NodeKind::Values(_) => true,
+        NodeKind::Watermark(_) | NodeKind::Union => direct(input, plan),
+        NodeKind::Calc(calc) => calc.predicate.is_none() && direct(input, plan),
+        _ => false,
+    })
 }
 
 fn misplaced(node: &Node) -> Error {

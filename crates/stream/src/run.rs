@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Clock, Epoch, Error, Op, Position, Read, Reader, Result, SchemaChange, Sink, Source,
-    Writer,
+    ChangeBatch, ChangelogMode, Clock, Epoch, Error, Op, Owner, Position, Read, Reader, Result, SchemaChange, Sink,
+    Source, Writer,
 };
 use headwater_sql::{Node, NodeKind, StreamPlan};
 use headwater_state::{Backend, Commit, Committed};
@@ -148,13 +148,13 @@ impl<'a> Running<'a> {
             control: control.clone(),
         };
         let each = above_sinks_of_each_change(plan, &sinks);
-        let writers = open_writers(plan, sinks, &committed)?;
+        let writers = open_writers(plan, sinks, &backend.owner(), &committed)?;
         let mut graph = Graph::new(plan, writers, &each, &runtime)?;
         if let Some(times) = committed.notes.get(NOTE_TIMES) {
             graph.restore(backend.as_mut(), times)?;
         }
         let finished = finished_scans(&committed);
-        let now = settings.clock.now_millis();
+        let now = settings.clock.ticks();
         let inputs = open_readers(plan, sources, &committed, &finished, now)?;
         let epoch_start = now;
         Ok(Self { graph, inputs, finished, backend, plan: fingerprint, settings, control, changed: false, epoch_start })
@@ -179,7 +179,7 @@ impl<'a> Running<'a> {
     }
 
     fn situation(&self) -> Situation {
-        let age = self.settings.clock.now_millis().saturating_sub(self.epoch_start);
+        let age = self.settings.clock.ticks().saturating_sub(self.epoch_start);
         Situation {
             open_transactions: self.inputs.iter().filter(|input| input.in_transaction).count(),
             changed: self.changed,
@@ -230,11 +230,24 @@ impl<'a> Running<'a> {
             input.positions.insert(Arc::clone(&run.position.partition), run.position.clone());
         }
         input.in_transaction = changes.runs().last().is_some_and(|run| !run.ends_transaction);
-        input.rows_at = self.settings.clock.now_millis();
+        input.rows_at = self.settings.clock.ticks();
         let node = input.node;
         self.changed = true;
         self.control.add_rows_in(changes.len());
-        self.graph.push(node.id, fitted(node, &changes)?)
+        let pushed = fitted(node, &changes).and_then(|rows| self.graph.push(node.id, rows));
+        pushed.map_err(|error| self.located(error, at))
+    }
+
+    /// An error with the place of the source's row that it happened in.
+    fn located(&self, error: Error, at: usize) -> Error {
+        let place = match (error.place(), error.row(), self.inputs.get(at)) {
+            (None, Some(row), Some(input)) => input.reader.locate(row),
+            _ => None,
+        };
+        match place {
+            Some(place) => error.at(place),
+            None => error,
+        }
     }
 
     fn schema(&mut self, at: usize, change: &SchemaChange) -> Result<()> {
@@ -247,11 +260,13 @@ impl<'a> Running<'a> {
 
     fn idle(&mut self, at: usize, position: Option<Position>) -> Result<()> {
         let Some(input) = self.inputs.get_mut(at) else { return Ok(()) };
-        if let Some(position) = position {
+        if let Some(position) = position.as_ref().filter(|position| position.is_retired()) {
+            self.changed |= input.positions.remove(&position.partition).is_some();
+        } else if let Some(position) = position {
             let before = input.positions.insert(Arc::clone(&position.partition), position.clone());
             self.changed |= before.as_ref() != Some(&position);
         }
-        let quiet = self.settings.clock.now_millis().saturating_sub(input.rows_at);
+        let quiet = self.settings.clock.ticks().saturating_sub(input.rows_at);
         let patience = self.settings.idle_timeout.map(|timeout| timeout.as_millis());
         let idle = patience.is_some_and(|patience| u128::try_from(quiet).is_ok_and(|quiet| quiet >= patience));
         let node = input.node.id;
@@ -295,7 +310,7 @@ impl<'a> Running<'a> {
         }
         self.control.add_epoch();
         self.changed = false;
-        self.epoch_start = self.settings.clock.now_millis();
+        self.epoch_start = self.settings.clock.ticks();
         Ok(())
     }
 }
@@ -317,6 +332,7 @@ fn above_sinks_of_each_change(plan: &StreamPlan, sinks: &BTreeMap<u32, Box<dyn S
 fn open_writers(
     plan: &StreamPlan,
     sinks: BTreeMap<u32, Box<dyn Sink>>,
+    owner: &Owner,
     committed: &Committed,
 ) -> Result<BTreeMap<u32, Box<dyn Writer>>> {
     let mut writers = BTreeMap::new();
@@ -324,7 +340,7 @@ fn open_writers(
         if !plan.nodes.iter().any(|known| known.id == node) {
             return Err(Error::bug("stream.no_node", format!("a sink was given for node {node}, which is not there")));
         }
-        let mut writer = sink.open(committed.epoch)?;
+        let mut writer = sink.open(&owner.of_sink(node), committed.epoch)?;
         let receipt = committed.receipts.iter().find(|(of, _)| *of == node).map(|(_, receipt)| receipt);
         if publishes_again(committed.epoch, writer.recover()?, receipt)?
             && let Some(receipt) = receipt

@@ -4,14 +4,16 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::DataType;
 use common::history::{self, Row};
-use common::{PlanBuilder, call, changes, count, run_one, settings};
+use common::{PlanBuilder, SetBackClock, call, changes, count, run_one, settings};
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Epoch, ErrorKind, Op, Receipt, Result, Sink, SinkDescription, Source, TableId, Writer,
+    ChangeBatch, ChangelogMode, Epoch, ErrorKind, Op, Owner, Receipt, Result, Sink, SinkDescription, Source, TableId,
+    Writer,
 };
 use headwater_sql::{AggregateFunction, NodeKind};
 use headwater_state::MemoryBackend;
@@ -100,6 +102,18 @@ fn an_aggregate_gives_one_net_change_per_key_and_batch_or_those_of_each_row() {
             "-D null | 1 | 7 | 7",
         ]
     );
+}
+
+#[test]
+fn epochs_end_although_the_wall_clock_is_set_back() {
+    let rows = || batch("op | v Int64\n+I | 1");
+    let mut plan = PlanBuilder::new();
+    let scan = plan.scan(&rows().rows().schema(), ChangelogMode::Append);
+    plan.collect(scan);
+    let source = ScriptedSource::new((0..20).map(|_| rows()).collect::<Vec<_>>()).expect("script");
+    let settings = Settings { clock: Arc::new(SetBackClock::default()), ..settings(1, 5) };
+    let summary = run_one(&plan.0, source, CollectSink::new(), Box::new(MemoryBackend::new()), &settings).expect("run");
+    assert!(summary.epoch > Epoch(2), "{summary:?}");
 }
 
 const CLICKS: &str = "op | page Utf8 | ts Timestamp(ms)
@@ -213,8 +227,8 @@ impl Sink for StopWhenPublished {
         self.sink.describe()
     }
 
-    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(StoppingWriter { writer: self.sink.open(committed)?, control: self.control.clone() }))
+    fn open(&self, owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(StoppingWriter { writer: self.sink.open(owner, committed)?, control: self.control.clone() }))
     }
 }
 

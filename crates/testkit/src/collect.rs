@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Receipt, Result, Sink, SinkDescription, Writer,
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Owner, Receipt, Result, Sink, SinkDescription, Writer,
 };
 
 use crate::fold;
@@ -105,7 +105,7 @@ impl Sink for CollectSink {
         }
     }
 
-    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {
+    fn open(&self, _owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>> {
         let mut shared = self.lock();
         shared.opening += 1;
         shared.written.clear();
@@ -182,7 +182,7 @@ mod tests {
     #[test]
     fn rows_are_seen_once_their_epoch_is_published() {
         let sink = CollectSink::new();
-        let mut writer = sink.open(Epoch(0)).expect("opens");
+        let mut writer = sink.open(&Owner::new(false), Epoch(0)).expect("opens");
         writer.write(&batch("op | a Int64\n+I | 1")).expect("writes");
         let first = writer.seal(Epoch(1)).expect("seals");
         assert!(sink.published().is_empty(), "sealed is not yet seen");
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn after_a_crash_committed_receipts_publish_and_the_rest_is_taken_back() {
         let sink = CollectSink::new();
-        let mut writer = sink.open(Epoch(0)).expect("opens");
+        let mut writer = sink.open(&Owner::new(false), Epoch(0)).expect("opens");
         let mut receipts = Vec::new();
         for epoch in 1..=3 {
             writer.write(&batch(&format!("op | a Int64\n+I | {epoch}"))).expect("writes");
@@ -210,7 +210,7 @@ mod tests {
         writer.write(&batch("op | a Int64\n+I | 4")).expect("writes");
         writer.publish(&receipts[0]).expect("publishes");
 
-        let mut again = sink.open(Epoch(2)).expect("opens");
+        let mut again = sink.open(&Owner::new(false), Epoch(2)).expect("opens");
         assert_eq!(writer.recover().expect_err("fenced off").kind(), ErrorKind::Fenced);
         assert_eq!(again.recover().expect("remembers"), Some(Epoch(1)));
         for receipt in &receipts[..2] {
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn epochs_only_grow_and_receipts_are_not_invented() {
         let sink = CollectSink::new();
-        let mut writer = sink.open(Epoch(0)).expect("opens");
+        let mut writer = sink.open(&Owner::new(false), Epoch(0)).expect("opens");
         assert_eq!(writer.seal(Epoch(0)).expect_err("means nothing committed").kind(), ErrorKind::Bug);
         writer.seal(Epoch(2)).expect("seals");
         assert_eq!(writer.seal(Epoch(2)).expect_err("sealed already").code(), "testkit.epoch");

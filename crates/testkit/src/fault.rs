@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use headwater_change::{
-    ChangeBatch, Epoch, Error, Position, Read, Reader, Receipt, Result, SchemaChange, Sink, SinkDescription, Source,
-    SourceDescription, Writer,
+    ChangeBatch, Epoch, Error, Owner, Position, Read, Reader, Receipt, Result, SchemaChange, Sink, SinkDescription,
+    Source, SourceDescription, Writer,
 };
 
 /// A call that fails with [`headwater_change::ErrorKind::Remote`] and code `testkit.fault`. Calls are counted from 1
@@ -104,8 +104,8 @@ impl Sink for FaultySink {
         self.inner.describe()
     }
 
-    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {
-        let inner = self.faults.call(|| self.inner.open(committed))?;
+    fn open(&self, owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>> {
+        let inner = self.faults.call(|| self.inner.open(owner, committed))?;
         Ok(Box::new(FaultyWriter { inner, faults: Arc::clone(&self.faults) }))
     }
 }
@@ -163,7 +163,7 @@ mod tests {
     fn a_failure_after_publishing_leaves_the_epoch_published() {
         let memory = CollectSink::new();
         let sink = FaultySink::new(memory.clone(), [Fault::Before(3), Fault::After(5)]);
-        let mut writer = sink.open(Epoch(0)).expect("call 1");
+        let mut writer = sink.open(&Owner::new(false), Epoch(0)).expect("call 1");
         writer.write(&batch("op | a Int64\n+I | 1")).expect("call 2");
         writer.seal(Epoch(1)).expect_err("call 3");
         let receipt = writer.seal(Epoch(1)).expect("call 4");

@@ -1,8 +1,8 @@
 //! Writes nowhere.
 
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Delivery, Epoch, Receipt, Result, SchemaChange, Sink, SinkDescription, TableRequest,
-    Writer,
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Owner, Receipt, Result, SchemaChange, Sink, SinkDescription,
+    TableRequest, Writer,
 };
 
 /// Builds the sink.
@@ -17,7 +17,7 @@ impl Sink for Blackhole {
         SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce, each_change: false }
     }
 
-    fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {
+    fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
         Ok(Box::new(Self))
     }
 }

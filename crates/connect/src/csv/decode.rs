@@ -63,7 +63,8 @@ impl CsvDecoder {
                 break;
             }
         }
-        if place < self.targets.len() {
+        // Flink's rule: what a short record lacks is NULL where faults are ignored.
+        if place < self.targets.len() && !self.config.ignore_parse_errors {
             return Err(format!("a record has {place} fields, the table has {}", self.targets.len()));
         }
         Ok(())
@@ -148,7 +149,10 @@ impl Decode for CsvDecoder {
                 let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 let error = Error::data("csv.parse", message)
                     .detail(format!("the record begins {}", shorten(&String::from_utf8_lossy(line))))
-                    .hint("set 'csv.ignore-parse-errors' = 'true' to read bad fields as NULL and skip broken records");
+                    .hint(
+                        "mend the record; with 'csv.ignore-parse-errors' = 'true' bad and missing fields are NULL and \
+                         broken records are lost",
+                    );
                 return Err(BadLine { offset, error });
             }
             self.dropped.push(self.rows);

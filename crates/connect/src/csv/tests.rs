@@ -54,8 +54,8 @@ fn records_of_another_length_are_refused_or_skipped_and_counted() {
     let lenient = config(&[("csv.ignore-parse-errors", "true")]);
     let mut decoder = CsvDecoder::new(schema(&PAIR), lenient, Arc::clone(&skipped)).expect("decoder");
     decoder.decode(b"a\nb,1\nc,1,2\n\"d\"x,1\ne,2\n\xff,3\n").expect("lenient");
-    assert_eq!(shown(&decoder.finish().expect("batch")), ["b|1.00", "e|2.00"]);
-    assert_eq!(skipped.load(Ordering::Relaxed), 4);
+    assert_eq!(shown(&decoder.finish().expect("batch")), ["a|NULL", "b|1.00", "e|2.00"]);
+    assert_eq!(skipped.load(Ordering::Relaxed), 3);
 }
 
 #[test]
@@ -103,6 +103,9 @@ fn some_columns_of_a_table_are_read_by_their_positions() {
     let rows = decode(&schema, CsvConfig::default(), "a,x,3,y\n").expect("decoded");
     assert_eq!(shown(&rows), ["3|a"]);
     assert_eq!(decode(&schema, CsvConfig::default(), "a,x,3\n").expect_err("short").code(), "csv.parse");
+    let lenient = CsvConfig { ignore_parse_errors: true, ..CsvConfig::default() };
+    let rows = decode(&schema, lenient, "a,x,3\na\n\"\"\na,x,3,y,z\nb,x,4,y\n").expect("decoded");
+    assert_eq!(shown(&rows), ["3|a", "NULL|a", "NULL|", "4|b"], "short ones are filled up, long ones are no records");
     let wrong = Arc::new(Schema::new(vec![at("c", DataType::Int32, "4/4")]));
     assert_eq!(decode(&wrong, CsvConfig::default(), "").expect_err("place").code(), "csv.position");
 }

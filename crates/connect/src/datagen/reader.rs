@@ -75,7 +75,7 @@ struct DatagenReader {
 impl DatagenReader {
     /// The row up to which the rate allows to go now. The first row comes at once.
     fn allowed(&mut self) -> u64 {
-        let now = self.clock.now_millis();
+        let now = self.clock.ticks();
         let started = *self.started.get_or_insert(now);
         let passed = u128::try_from(now.saturating_sub(started)).unwrap_or(0);
         let rows = u64::try_from(passed * u128::from(self.rate) / 1000).unwrap_or(u64::MAX).saturating_add(1);
@@ -114,7 +114,7 @@ impl Reader for DatagenReader {
         if end <= self.next {
             let behind = self.next.saturating_sub(self.first).saturating_add(1);
             let due = u128::from(behind) * 1000 / u128::from(self.rate);
-            let passed = self.started.map_or(0, |started| self.clock.now_millis().saturating_sub(started));
+            let passed = self.started.map_or(0, |started| self.clock.ticks().saturating_sub(started));
             let left = u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(u64::try_from(passed).unwrap_or(0));
             std::thread::park_timeout(wait.min(Duration::from_millis(left.max(1))));
             end = self.allowed().min(most);

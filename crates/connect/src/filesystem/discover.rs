@@ -3,7 +3,7 @@
 //! Rules as in Flink's file source: folders are walked to the bottom, names that begin with `.` or `_` are hidden, a
 //! pattern must match the whole path. Files are taken in the order of their paths, so that a run can be repeated.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,24 +20,37 @@ pub(crate) struct Location {
 }
 
 impl Location {
-    /// All visible files in order of their paths. A root that is named itself is never hidden.
-    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
-        let root = fs::metadata(&self.root).map_err(|error| unreadable(&self.root, error))?;
+    /// All visible files in order of their paths; `None` where there is no such path. A root that is named itself is
+    /// never hidden.
+    pub(crate) fn files(&self) -> Result<Option<Vec<(PathBuf, Metadata)>>> {
+        let root = match fs::metadata(&self.root) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            other => other.map_err(|error| unreadable(&self.root, error))?,
+        };
         let mut found = Vec::new();
         if root.is_dir() {
             self.walk(&self.root, &mut found)?;
         } else {
-            found.push(self.root.clone());
+            found.push((self.root.clone(), root));
         }
         if let Some(pattern) = &self.pattern {
-            found.retain(|path| pattern.is_match(&path.to_string_lossy()));
+            found.retain(|(path, _)| pattern.is_match(&path.to_string_lossy()));
         }
-        found.sort();
-        Ok(found)
+        found.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(Some(found))
     }
 
-    fn walk(&self, folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
-        for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, error))? {
+    /// The error for a path that is not there.
+    pub(crate) fn missing(&self) -> Error {
+        unreadable(&self.root, io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn walk(&self, folder: &Path, found: &mut Vec<(PathBuf, Metadata)>) -> Result<()> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if is_gone(&error) => return Ok(()),
+            other => other.map_err(|error| unreadable(folder, error))?,
+        };
+        for entry in entries {
             let entry = entry.map_err(|error| unreadable(folder, error))?;
             let path = entry.path();
             if entry.file_name().to_string_lossy().starts_with(['.', '_']) {
@@ -45,14 +58,22 @@ impl Location {
             }
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => self.walk(&path, found)?,
-                Ok(_) => found.push(path),
+                Ok(metadata) => found.push((path, metadata)),
                 // Gone between listing and looking: a writer's temporary file.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if is_gone(&error) => {}
                 Err(error) => return Err(unreadable(&path, error)),
             }
         }
         Ok(())
     }
+}
+
+/// Whether something is not there, perhaps only for a moment.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::StaleNetworkFileHandle
+    )
 }
 
 /// The value of a partition column in a path of Hive's form, `…/name=value/…`.

@@ -1,33 +1,37 @@
 //! Reading files: one partition a file, its position the byte offset behind the last delivered line.
 //!
 //! A bounded source reads every file once, to its end, also a last line without a newline. A monitored one takes whole
-//! lines only and never ends: new files and new lines are found every monitor interval.
+//! lines only and never ends: new files and new lines are found every monitor interval, and files are followed when they
+//! are renamed or taken away (`tracker`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, TimestampMillisecondArray};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Clock, Error, METADATA_KEY, Place, Position, Read, Reader, Result, Run, Source,
-    SourceDescription, SystemClock, TableRequest,
+    ChangeBatch, ChangelogMode, Clock, Error, Place, Position, Read, Reader, Result, Run, Source, SourceDescription,
+    SystemClock, TableRequest,
 };
 
 use super::config::SourceConfig;
-use super::discover::{partition_value, unreadable};
+use super::content::{Compression, Content, Filled, broken, open_pipe, wait_for};
+use super::discover::{is_gone, unreadable};
+use super::identity::{Identity, Memory, Print, head_of};
+use super::layout::{FileFacts, Layout};
 use super::pool::{Chunk, Decoded, Pool};
-use crate::column::Column;
-use crate::lines::Decode;
+use super::tracker::{Tracker, rewritten, truncated};
+use crate::lines::{BadLine, Decode};
 
 /// Bytes read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 /// The longest line that is waited for.
 const LINE_BYTES_MAX: usize = 256 << 20;
+/// What some editors put in front of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// A table of files to read.
 pub(crate) struct FileSource {
@@ -35,25 +39,6 @@ pub(crate) struct FileSource {
     config: SourceConfig,
     layout: Arc<Layout>,
     clock: Arc<dyn Clock>,
-}
-
-/// Which columns come from the data and which from the file itself.
-struct Layout {
-    schema: SchemaRef,
-    data: SchemaRef,
-    metadata: Vec<Option<Metadata>>,
-    /// The folder that stands for NULL in a partition column.
-    default_name: String,
-}
-
-#[derive(Clone)]
-enum Metadata {
-    /// A column of `PARTITIONED BY`, whose value is in the path: `currency=EUR/`.
-    Partition(String, DataType),
-    Path,
-    Name,
-    Size,
-    Modified,
 }
 
 impl FileSource {
@@ -70,95 +55,6 @@ impl FileSource {
     }
 }
 
-impl Layout {
-    fn new(request: &TableRequest) -> Result<Self> {
-        let schema = &request.schema;
-        let mut metadata = Vec::new();
-        let mut data = Vec::new();
-        for (index, field) in schema.fields().iter().enumerate() {
-            if request.partitioned_by.contains(&index) {
-                Column::new(field.data_type())?;
-                metadata.push(Some(Metadata::Partition(field.name().clone(), field.data_type().clone())));
-                continue;
-            }
-            let Some(key) = field.metadata().get(METADATA_KEY) else {
-                metadata.push(None);
-                data.push(Arc::clone(field));
-                continue;
-            };
-            metadata.push(Some(file_metadata(key, field)?));
-        }
-        let default_name = request.options.text("partition.default-name").unwrap_or("__DEFAULT_PARTITION__").to_owned();
-        Ok(Self { schema: Arc::clone(schema), data: Arc::new(Schema::new(data)), metadata, default_name })
-    }
-
-    /// A partition column: the same value in every row of a file.
-    fn partition(&self, name: &str, data_type: &DataType, file: &FileFacts, count: usize) -> Result<ArrayRef> {
-        let no_value = |what: String| {
-            Error::data("filesystem.partition", what)
-                .hint("partitioned tables are read from folders like 'currency=EUR'")
-                .at(Place::File { path: file.path.clone(), line: 0 })
-        };
-        let value = partition_value(&file.path, name)
-            .ok_or_else(|| no_value(format!("the path has no folder for the partition column '{name}'")))?;
-        let mut column = Column::new(data_type)?;
-        for _ in 0..count {
-            if value == self.default_name {
-                column.append_null();
-            } else if !column.append_text(&value) {
-                return Err(no_value(format!("'{value}' is no value of the partition column '{name}'")));
-            }
-        }
-        column.finish()
-    }
-
-    /// Puts the file's own columns between those of its lines.
-    fn complete(&self, rows: RecordBatch, file: &FileFacts) -> Result<RecordBatch> {
-        if self.metadata.iter().all(Option::is_none) {
-            return Ok(rows);
-        }
-        let count = rows.num_rows();
-        let mut data = rows.columns().iter();
-        let text = |value: &str| Arc::new(StringArray::from_iter_values((0..count).map(|_| value))) as ArrayRef;
-        let columns = self.metadata.iter().map(|kind| {
-            Ok(match kind {
-                None => Arc::clone(data.next().ok_or_else(|| Error::bug("filesystem.columns", "a column is missing"))?),
-                Some(Metadata::Partition(name, data_type)) => self.partition(name, data_type, file, count)?,
-                Some(Metadata::Path) => text(&file.path),
-                Some(Metadata::Name) => text(&file.name),
-                Some(Metadata::Size) => Arc::new(Int64Array::from_value(file.size, count)),
-                Some(Metadata::Modified) => {
-                    Arc::new(TimestampMillisecondArray::from_value(file.modified, count).with_timezone("UTC"))
-                }
-            })
-        });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(count));
-        RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)
-            .map_err(|error| Error::bug("filesystem.columns", "metadata columns do not fit").caused_by(error))
-    }
-}
-
-/// The metadata that a column asks for.
-fn file_metadata(key: &str, field: &Field) -> Result<Metadata> {
-    let instant = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    let (kind, data_type, hint) = match key {
-        "file.path" => (Metadata::Path, DataType::Utf8, "declare it as STRING"),
-        "file.name" => (Metadata::Name, DataType::Utf8, "declare it as STRING"),
-        "file.size" => (Metadata::Size, DataType::Int64, "declare it as BIGINT"),
-        "file.modification-time" => (Metadata::Modified, instant, "declare it as TIMESTAMP_LTZ(3)"),
-        _ => {
-            return Err(Error::usage("filesystem.metadata", format!("there is no metadata '{key}'"))
-                .hint("use 'file.path', 'file.name', 'file.size' or 'file.modification-time'"));
-        }
-    };
-    if *field.data_type() != data_type {
-        let message = format!("the metadata '{key}' does not fit the column '{}'", field.name());
-        return Err(Error::usage("filesystem.metadata_type", message).hint(hint));
-    }
-    Ok(kind)
-}
-
 impl Source for FileSource {
     fn describe(&self) -> SourceDescription {
         SourceDescription {
@@ -169,20 +65,6 @@ impl Source for FileSource {
     }
 
     fn open(&self, from: &[Position]) -> Result<Box<dyn Reader>> {
-        let mut offsets = BTreeMap::new();
-        for position in from {
-            let path = PathBuf::from(&*position.partition);
-            let there = std::fs::metadata(&path).map(|metadata| metadata.len());
-            match there {
-                Ok(size) if size >= position.ordinal => {}
-                Ok(size) => return Err(truncated(&path, position.ordinal, Some(size))),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(truncated(&path, position.ordinal, None));
-                }
-                Err(error) => return Err(unreadable(&path, error)),
-            }
-            offsets.insert(path, position.ordinal);
-        }
         let skipped = Arc::new(AtomicU64::new(0));
         let threads = self.request.threads.clamp(1, 64);
         let decoders = (0..threads)
@@ -196,45 +78,48 @@ impl Source for FileSource {
             clock: Arc::clone(&self.clock),
             pool: Pool::new(decoders)?,
             cutter,
-            offsets,
+            tracker: Tracker::restore(from, self.config.monitor.is_some())?,
             queue: VecDeque::new(),
             current: None,
+            waiting: false,
+            root_gone: false,
             looked_at: i64::MIN,
+            look_again: false,
             spare: Vec::new(),
+            last: None,
             skipped,
         };
-        reader.look()?;
+        reader.look(from.is_empty())?;
         Ok(Box::new(reader))
     }
 }
 
-fn truncated(path: &Path, offset: u64, size: Option<u64>) -> Error {
-    let now = size.map_or("is gone".to_owned(), |size| format!("has {size} bytes now"));
-    Error::fenced("filesystem.truncated", format!("'{}' {now}, but was read up to byte {offset}", path.display()))
-        .hint("put the file back, or begin a new state folder to read what is there now")
-        .at(Place::File { path: path.display().to_string(), line: 0 })
-}
-
-/// What a file says of itself when it is opened.
-struct FileFacts {
-    path: String,
-    name: String,
-    size: i64,
-    modified: i64,
-}
-
-struct OpenFile {
+/// A file that is being read.
+struct Current {
+    serial: u64,
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
+    content: Content,
     facts: Arc<FileFacts>,
-    offset: u64,
+    pipe: bool,
+    /// What stands before the offset was not looked at since the file was opened.
+    unchecked: bool,
 }
 
 /// Where a chunk came from.
 struct Origin {
-    file: Arc<FileFacts>,
+    facts: Arc<FileFacts>,
+    position: Position,
+    /// Where its first byte stands.
     begin: u64,
-    end: u64,
+    lines: LinesBefore,
+}
+
+/// How many lines stand before a chunk.
+enum LinesBefore {
+    /// To be counted in the file when somebody asks.
+    In(Arc<File>),
+    Are(u64),
 }
 
 struct FileReader {
@@ -245,57 +130,105 @@ struct FileReader {
     pool: Pool<Origin>,
     /// Knows where records end.
     cutter: Box<dyn Decode>,
-    /// How far every file was handed to the decoders.
-    offsets: BTreeMap<PathBuf, u64>,
-    queue: VecDeque<PathBuf>,
-    current: Option<OpenFile>,
+    tracker: Tracker,
+    queue: VecDeque<u64>,
+    current: Option<Current>,
+    /// The current file is a pipe that has nothing to say now.
+    waiting: bool,
+    root_gone: bool,
     looked_at: i64,
+    /// Names changed while they were looked at.
+    look_again: bool,
     spare: Vec<Vec<u8>>,
+    /// What was delivered last.
+    last: Option<Chunk<Origin>>,
     skipped: Arc<AtomicU64>,
 }
 
 impl FileReader {
-    /// Queues every file that has more bytes than were read.
-    fn look(&mut self) -> Result<()> {
-        self.looked_at = self.clock.now_millis();
-        for path in self.config.location.files()? {
-            let metadata = match std::fs::metadata(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.config.monitor.is_some() => continue,
-                other => other.map_err(|error| unreadable(&path, error))?,
-            };
-            let offset = self.offsets.get(&path).copied().unwrap_or(0);
-            if metadata.len() < offset {
-                return Err(truncated(&path, offset, Some(metadata.len())));
+    /// Queues every file that has more bytes than were read. `first` says that nothing was ever read.
+    fn look(&mut self, first: bool) -> Result<()> {
+        let opening = self.looked_at == i64::MIN;
+        self.looked_at = self.clock.ticks();
+        self.look_again = false;
+        let listing = match self.config.location.files()? {
+            Some(listing) => listing,
+            None if first || self.config.monitor.is_none() => return Err(self.config.location.missing()),
+            None => {
+                if !self.root_gone {
+                    tracing::warn!(table = %self.request.table, "the path of the table is gone; waiting for it");
+                }
+                self.root_gone = true;
+                Vec::new()
             }
-            if metadata.len() > offset {
-                self.queue.push_back(path);
-            }
+        };
+        self.root_gone &= listing.is_empty();
+        if opening && self.config.monitor.is_some() {
+            self.tracker.search(&listing);
         }
+        self.queue.extend(self.tracker.look(listing, self.looked_at)?);
         Ok(())
     }
 
     fn look_is_due(&self) -> bool {
-        self.config.monitor.is_some_and(|every| {
-            let passed = self.clock.now_millis().saturating_sub(self.looked_at);
-            u128::try_from(passed).unwrap_or(0) >= every.as_millis()
-        })
+        self.look_again
+            || self.config.monitor.is_some_and(|every| {
+                let passed = self.clock.ticks().saturating_sub(self.looked_at);
+                u128::try_from(passed).unwrap_or(0) >= every.as_millis()
+            })
     }
 
-    /// Opens the next queued file; `false` when there is none.
+    /// Opens the next queued file that is still there; `false` when there is none.
     fn open_next(&mut self) -> Result<bool> {
-        let Some(path) = self.queue.pop_front() else { return Ok(false) };
-        let file = File::open(&path).map_err(|error| unreadable(&path, error))?;
-        let metadata = file.metadata().map_err(|error| unreadable(&path, error))?;
-        let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let facts = FileFacts {
-            path: path.display().to_string(),
-            name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-            size: i64::try_from(metadata.len()).unwrap_or(i64::MAX),
-            modified: modified.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0),
-        };
-        let offset = self.offsets.get(&path).copied().unwrap_or(0);
-        self.current = Some(OpenFile { path, file, facts: Arc::new(facts), offset });
-        Ok(true)
+        while let Some(serial) = self.queue.pop_front() {
+            let Some(tracked) = self.tracker.get(serial) else { continue };
+            tracked.queued = false;
+            let path = tracked.memory.path.clone();
+            let opened = match &tracked.file {
+                Some(file) => Ok(Arc::clone(file)),
+                None if tracked.pipe => open_pipe(&path).map(Arc::new),
+                None => File::open(&path).map(Arc::new),
+            };
+            let file = match opened {
+                Err(error) if is_gone(&error) && self.config.monitor.is_some() => {
+                    let unread = tracked.memory.offset == 0;
+                    if unread {
+                        tracing::warn!(path = %path.display(), "a file was gone before it was read");
+                        self.tracker.remove(serial);
+                    }
+                    continue;
+                }
+                other => other.map_err(|error| unreadable(&path, error))?,
+            };
+            let metadata = file.metadata().map_err(|error| unreadable(&path, error))?;
+            let known = tracked.memory.identity;
+            if !tracked.pipe && known.is_some_and(|known| !known.same(&Identity::of(&metadata))) {
+                // Another file has the name now; the next look finds out which is which.
+                self.look_again = true;
+                tracked.forget_seen();
+                continue;
+            }
+            let facts = Arc::new(FileFacts::new(&path, &metadata));
+            let pipe = tracked.pipe;
+            let content =
+                if pipe { Content::pipe(&file).map_err(|error| unreadable(&path, error))? } else { Content::Plain };
+            let mut current =
+                Current { serial, path, file, content, facts, pipe, unchecked: tracked.memory.offset > 0 };
+            if !pipe && let Some(compression) = Compression::of(&current.path)? {
+                let memory = tracked.memory.clone();
+                let Some(content) = decompressed(&current, compression, &memory)? else { continue };
+                current.content = content;
+                current.unchecked = false;
+                tracked.memory.head =
+                    head_of(&current.file, u64::MAX).map_err(|error| unreadable(&current.path, error))?;
+            }
+            if self.config.monitor.is_some() && !pipe {
+                self.tracker.hold(serial, Arc::clone(&current.file));
+            }
+            self.current = Some(current);
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// The next whole records of the queued files, about `size` bytes; `None` when there are none for now.
@@ -305,19 +238,71 @@ impl FileReader {
                 return Ok(None);
             }
             let Some(current) = &mut self.current else { return Ok(None) };
+            let Some(tracked) = self.tracker.get(current.serial) else {
+                self.current = None;
+                continue;
+            };
+            let whole = self.config.monitor.is_none() || tracked.closing;
+            let memory = &mut tracked.memory;
             let mut bytes = self.spare.pop().unwrap_or_default();
-            let length = read_records(current, self.cutter.as_ref(), size, self.config.monitor.is_some(), &mut bytes)?;
+            let (length, filled) = read_records(current, memory.offset, self.cutter.as_ref(), size, whole, &mut bytes)?;
+            let is_plain = matches!(current.content, Content::Plain);
+            if std::mem::take(&mut current.unchecked) {
+                let fits = memory.fits(&current.file).map_err(|error| unreadable(&current.path, error))?;
+                if !fits {
+                    let size = current.file.metadata().map_err(|error| unreadable(&current.path, error))?.len();
+                    let (path, offset) = (&current.path, memory.offset);
+                    return Err(if size < offset { truncated(path, offset, size) } else { rewritten(path, offset) });
+                }
+            }
             if length == 0 {
+                self.spare.push(bytes);
+                if filled == Filled::Waiting {
+                    self.waiting = true;
+                    return Ok(None);
+                }
+                if is_plain {
+                    let size = current.file.metadata().map_err(|error| unreadable(&current.path, error))?.len();
+                    if size < memory.offset {
+                        return Err(truncated(&current.path, memory.offset, size));
+                    }
+                }
                 // Its end, or for a growing file the end for now.
                 self.current = None;
-                self.spare.push(bytes);
                 continue;
             }
             bytes.truncate(length);
-            let begin = current.offset;
-            current.offset += length as u64;
-            self.offsets.insert(current.path.clone(), current.offset);
-            let tag = Origin { file: Arc::clone(&current.facts), begin, end: current.offset };
+            let begin = memory.offset;
+            memory.offset += length as u64;
+            if is_plain {
+                memory.head = match begin {
+                    0 => Print::head(&bytes),
+                    _ if memory.head.is_short() => {
+                        head_of(&current.file, memory.offset).map_err(|error| unreadable(&current.path, error))?
+                    }
+                    _ => memory.head,
+                };
+            }
+            memory.tail = Print::tail(&bytes);
+            let size = current.file.metadata().map_err(|error| unreadable(&current.path, error))?.len();
+            let ended = match is_plain {
+                true => whole && memory.offset == size,
+                false => filled == Filled::End && !current.pipe && current.content.is_spent(),
+            };
+            memory.done = ended.then_some(size);
+            let lines = match &mut current.content {
+                Content::Plain => LinesBefore::In(Arc::clone(&current.file)),
+                Content::Stream(stream) => {
+                    let before = stream.lines;
+                    stream.lines += memchr::memchr_iter(b'\n', &bytes).count() as u64;
+                    LinesBefore::Are(before)
+                }
+            };
+            let position = Position::new(Arc::clone(&tracked.partition), memory.token(), memory.offset);
+            let mark = if begin == 0 && bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+            bytes.drain(..mark);
+            let begin = begin + mark as u64;
+            let tag = Origin { facts: Arc::clone(&current.facts), position, begin, lines };
             return Ok(Some(Chunk { bytes, tag }));
         }
     }
@@ -325,79 +310,163 @@ impl FileReader {
     /// The next batch of what can be had without waiting for a file to grow.
     fn batch(&mut self, size: usize) -> Result<Option<Read>> {
         loop {
+            self.waiting = false;
             while self.pool.room()
                 && let Some(chunk) = self.chunk(size)?
             {
                 self.pool.give(chunk)?;
             }
             let Some(Decoded { chunk, rows }) = self.pool.take()? else { return Ok(None) };
-            let origin = chunk.tag;
-            let rows = rows.map_err(|bad| at_line(bad.error, &origin, bad.offset))?;
-            self.spare.push(chunk.bytes);
-            let position = Position::new(origin.file.path.as_str(), origin.end.to_string(), origin.end);
+            let rows = match rows {
+                Ok(rows) => rows,
+                Err(bad) => {
+                    let bad = self.exactly(&chunk.bytes, bad);
+                    return Err(at_line(bad.error, &chunk, bad.offset));
+                }
+            };
+            let position = chunk.tag.position.clone();
+            let facts = Arc::clone(&chunk.tag.facts);
+            self.spare.extend(self.last.replace(chunk).map(|chunk| chunk.bytes));
             if rows.num_rows() == 0 {
                 // Blank or skipped lines only.
                 continue;
             }
-            let rows = self.layout.complete(rows, &origin.file)?;
+            let rows = self.layout.complete(rows, &facts)?;
             let run = Run { end: rows.num_rows(), position, ends_transaction: true };
             let batch = ChangeBatch::insert_only(self.request.table.clone(), rows).with_runs(vec![run])?;
             return Ok(Some(Read::Rows(batch)));
         }
     }
+
+    /// A fault that was found when a chunk was whole, at the record that has it.
+    fn exactly(&self, bytes: &[u8], bad: BadLine) -> BadLine {
+        if bad.offset < bytes.len() {
+            return bad;
+        }
+        let mut found = None;
+        self.records(bytes, |offset, rows| match rows {
+            Err(error) => {
+                found = Some(BadLine { offset, error });
+                false
+            }
+            Ok(_) => true,
+        });
+        found.unwrap_or(bad)
+    }
+
+    /// Decodes records one by one and gives each one's offset and number of rows, until `visit` says no.
+    fn records(&self, bytes: &[u8], mut visit: impl FnMut(usize, Result<usize>) -> bool) {
+        let mut from = 0;
+        for newline in memchr::memchr_iter(b'\n', bytes).chain([bytes.len().saturating_sub(1)]) {
+            let Some(record) = bytes.get(from..=newline).filter(|record| !record.is_empty()) else { continue };
+            if newline + 1 < bytes.len() && self.cutter.boundary(record) != Some(record.len()) {
+                continue;
+            }
+            let decoder = self.config.format.decoder(&self.layout.data, &Arc::default());
+            let rows = decoder.and_then(|mut decoder| {
+                decoder.decode(record).map_err(|bad| bad.error)?;
+                decoder.finish().map(|rows| rows.num_rows())
+            });
+            if !visit(from, rows) {
+                return;
+            }
+            from = newline + 1;
+        }
+    }
 }
 
-/// Reads from the file's offset on until a record ends; returns how many bytes of whole records are in `bytes`.
+impl Origin {
+    /// The place of a byte of the chunk.
+    fn place(&self, bytes: &[u8], offset: usize) -> Place {
+        let here = || memchr::memchr_iter(b'\n', bytes.get(..offset).unwrap_or(bytes)).count() as u64;
+        let line = match &self.lines {
+            LinesBefore::Are(before) => before + here() + 1,
+            LinesBefore::In(file) => count_lines(file, self.begin).map_or(0, |before| before + here() + 1),
+        };
+        Place::File { path: self.facts.path.clone(), line }
+    }
+}
+
+/// A decompressor that stands behind what was delivered before; `None` while that is not there yet.
+fn decompressed(current: &Current, compression: Compression, memory: &Memory) -> Result<Option<Content>> {
+    let failed = |error| broken(&current.path, error);
+    let mut content = Content::compressed(&current.file, compression).map_err(failed)?;
+    let (mut left, mut bytes, mut tail) = (memory.offset, Vec::new(), Vec::new());
+    while left > 0 {
+        bytes.clear();
+        let wanted = usize::try_from(left).map_or(CHUNK_BYTES, |left| left.min(CHUNK_BYTES));
+        content.fill(&current.file, 0, &mut bytes, wanted).map_err(failed)?;
+        if bytes.is_empty() {
+            return Err(truncated(&current.path, memory.offset, memory.offset - left));
+        }
+        left -= bytes.len() as u64;
+        if let Content::Stream(stream) = &mut content {
+            stream.lines += memchr::memchr_iter(b'\n', &bytes).count() as u64;
+        }
+        tail.extend_from_slice(&bytes);
+        tail.drain(..tail.len().saturating_sub(memory.tail.length));
+    }
+    if memory.offset > 0 && !memory.tail.ends(&tail) {
+        return Err(rewritten(&current.path, memory.offset));
+    }
+    Ok(Some(content))
+}
+
+/// Reads from `offset` on until a record ends; returns how many bytes of whole records are in `bytes`, and why reading
+/// ended. With `whole` the end of a file is the end of a record.
 fn read_records(
-    current: &OpenFile,
+    current: &mut Current,
+    offset: u64,
     cutter: &dyn Decode,
     size: usize,
-    monitored: bool,
+    whole: bool,
     bytes: &mut Vec<u8>,
-) -> Result<usize> {
+) -> Result<(usize, Filled)> {
     bytes.clear();
-    let mut wanted = size;
+    if let Content::Stream(stream) = &mut current.content {
+        bytes.append(&mut stream.rest);
+    }
+    let mut wanted = size.max(bytes.len());
+    let path = &current.path;
     loop {
-        let filled = bytes.len();
-        bytes.resize(wanted, 0);
-        let mut end = filled;
-        while end < wanted {
-            let Some(room) = bytes.get_mut(end..) else { break };
-            match current.file.read_at(room, current.offset + end as u64) {
-                Ok(0) => break,
-                Ok(count) => end += count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(unreadable(&current.path, error)),
-            }
-        }
-        bytes.truncate(end);
-        let at_end = end < wanted;
-        if at_end && !monitored {
-            return Ok(end);
-        }
-        match cutter.boundary(bytes) {
-            Some(length) => return Ok(length),
-            None if at_end => return Ok(0),
-            None if wanted >= LINE_BYTES_MAX => {
+        let filled = current.content.fill(&current.file, offset, bytes, wanted).map_err(|error| broken(path, error))?;
+        let is_plain = matches!(current.content, Content::Plain);
+        let length = match filled {
+            // Whatever comes as a stream has an end.
+            Filled::End if whole || !is_plain => Some(bytes.len()),
+            Filled::CutOff if whole => return Err(cut_off(path)),
+            _ => cutter.boundary(bytes),
+        };
+        if let (None, Filled::Full) = (length, filled) {
+            if wanted >= LINE_BYTES_MAX {
                 let message = format!("a line is longer than {LINE_BYTES_MAX} bytes");
                 return Err(Error::data("filesystem.line_too_long", message)
                     .hint("is this a file of lines? check 'path' and 'format'")
                     .at(Place::File { path: current.facts.path.clone(), line: 0 }));
             }
-            None => wanted = wanted.saturating_mul(2).min(LINE_BYTES_MAX),
+            wanted = wanted.saturating_mul(2).min(LINE_BYTES_MAX);
+            continue;
         }
+        let length = length.unwrap_or(0);
+        if let Content::Stream(stream) = &mut current.content {
+            stream.rest = bytes.split_off(length);
+        }
+        return Ok((length, filled));
     }
 }
 
-/// Adds file and line number. Lines are counted only now, so that reading pays nothing for it.
-fn at_line(error: Error, origin: &Origin, offset: usize) -> Error {
-    let target = origin.begin + offset as u64;
-    let line = count_lines(Path::new(&origin.file.path), target).map_or(0, |before| before + 1);
-    error.at(Place::File { path: origin.file.path.clone(), line })
+fn cut_off(path: &std::path::Path) -> Error {
+    Error::data("filesystem.cut_off", "a compressed file ends too early")
+        .hint("is it still being written? then let it end first, or set 'source.monitor-interval'")
+        .at(Place::File { path: path.display().to_string(), line: 0 })
 }
 
-fn count_lines(path: &Path, target: u64) -> Option<u64> {
-    let file = File::open(path).ok()?;
+/// Adds file and line number. Lines are counted only now, so that reading pays nothing for it.
+fn at_line(error: Error, chunk: &Chunk<Origin>, offset: usize) -> Error {
+    error.at(chunk.tag.place(&chunk.bytes, offset))
+}
+
+fn count_lines(file: &File, target: u64) -> Option<u64> {
     let mut buffer = vec![0; CHUNK_BYTES];
     let (mut at, mut lines) = (0, 0);
     while at < target {
@@ -411,21 +480,44 @@ fn count_lines(path: &Path, target: u64) -> Option<u64> {
 
 impl Reader for FileReader {
     fn next(&mut self, budget: usize, wait: Duration) -> Result<Read> {
+        if let Some(partition) = self.tracker.retired.pop_front() {
+            return Ok(Read::Idle(Some(Position::retired(partition))));
+        }
         let size = budget.clamp(1, CHUNK_BYTES);
         if let Some(read) = self.batch(size)? {
             return Ok(read);
         }
-        let Some(every) = self.config.monitor else { return Ok(Read::End) };
-        if !self.look_is_due() {
-            std::thread::park_timeout(wait.min(every));
+        if self.waiting
+            && let Some(current) = &self.current
+        {
+            wait_for(&current.file, wait).map_err(|error| unreadable(&current.path, error))?;
+            return Ok(self.batch(size)?.unwrap_or(Read::Idle(None)));
+        }
+        match self.config.monitor {
+            Some(every) if !self.look_is_due() => std::thread::park_timeout(wait.min(every)),
+            None if !self.look_again => return Ok(Read::End),
+            _ => {}
         }
         if self.look_is_due() {
-            self.look()?;
+            self.look(false)?;
             if let Some(read) = self.batch(size)? {
                 return Ok(read);
             }
         }
         Ok(Read::Idle(None))
+    }
+
+    fn locate(&self, row: usize) -> Option<Place> {
+        let chunk = self.last.as_ref()?;
+        let (mut before, mut place) = (0, None);
+        self.records(&chunk.bytes, |offset, rows| {
+            before += rows.unwrap_or(0);
+            if before > row {
+                place = Some(chunk.tag.place(&chunk.bytes, offset));
+            }
+            place.is_none()
+        });
+        place
     }
 }
 

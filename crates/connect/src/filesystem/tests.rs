@@ -8,7 +8,7 @@ use std::time::Duration;
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use headwater_change::{
-    ChangeBatch, Epoch, ErrorKind, METADATA_KEY, Options, Place, Position, Read, Reader, Receipt, Result, Sink,
+    ChangeBatch, Epoch, ErrorKind, METADATA_KEY, Options, Owner, Place, Position, Read, Reader, Receipt, Result, Sink,
     TableId, TableRequest,
 };
 use proptest::prelude::*;
@@ -19,7 +19,7 @@ use crate::text::shown;
 const NOW: Duration = Duration::ZERO;
 const BIG: usize = 1 << 20;
 
-fn request(path: &Path, fields: Vec<Field>, options: &[(&str, &str)]) -> TableRequest {
+pub(super) fn request(path: &Path, fields: Vec<Field>, options: &[(&str, &str)]) -> TableRequest {
     let mut given = vec![("path", path.to_str().expect("path"))];
     given.extend(options);
     if !options.iter().any(|(name, _)| *name == "format") {
@@ -35,16 +35,16 @@ fn request(path: &Path, fields: Vec<Field>, options: &[(&str, &str)]) -> TableRe
     }
 }
 
-fn numbers() -> Vec<Field> {
+pub(super) fn numbers() -> Vec<Field> {
     vec![Field::new("n", DataType::Int64, true)]
 }
 
-fn lines(numbers: std::ops::Range<i64>) -> String {
+pub(super) fn lines(numbers: std::ops::Range<i64>) -> String {
     numbers.map(|n| format!("{{\"n\":{n}}}\n")).collect()
 }
 
 /// The rows as text, in order, and the position behind every batch, until there is nothing more for now.
-fn drain(reader: &mut dyn Reader, budget: usize) -> Result<(Vec<String>, Vec<Position>)> {
+pub(super) fn drain(reader: &mut dyn Reader, budget: usize) -> Result<(Vec<String>, Vec<Position>)> {
     let (mut rows, mut positions) = (Vec::new(), Vec::new());
     loop {
         match reader.next(budget, NOW)? {
@@ -158,18 +158,20 @@ fn the_clock_decides_when_a_monitored_folder_is_looked_at_again() {
 }
 
 #[test]
-fn a_file_that_shrank_or_went_away_is_fenced() {
+fn a_file_that_shrank_or_went_away_half_read_is_fenced() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("a");
     fs::write(&path, lines(0..5)).expect("file");
     let source = source(request(folder.path(), numbers(), &[])).expect("source");
-    let (_, positions) = drain(source.open(&[]).expect("open").as_mut(), BIG).expect("read");
+    let (_, positions) = drain(source.open(&[]).expect("open").as_mut(), 1).expect("read");
+    let half = &positions[2..3];
     fs::write(&path, lines(0..2)).expect("file");
-    let error = source.open(&positions).map(|_| ()).expect_err("shrank");
+    let error = source.open(half).map(|_| ()).expect_err("shrank");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Fenced, "filesystem.truncated"));
     fs::remove_file(&path).expect("remove");
-    let error = source.open(&positions).map(|_| ()).expect_err("gone");
+    let error = source.open(half).map(|_| ()).expect_err("gone");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Fenced, "filesystem.truncated"));
+    source.open(&positions[4..]).expect("one that was read to its end may go");
 }
 
 #[test]
@@ -181,6 +183,7 @@ fn an_error_names_file_and_line_also_on_many_threads_and_after_a_restart() {
         let mut request = request(&path, numbers(), &[]);
         request.threads = threads;
         let source = source(request).expect("source");
+        // As versions that knew paths only remembered it.
         let middle = Position::new(path.to_str().expect("path"), "8", 8);
         for from in [vec![], vec![middle]] {
             let error = drain(source.open(&from).expect("open").as_mut(), 500).expect_err("bad line");
@@ -243,6 +246,20 @@ fn target(path: &Path, partitioned: bool, options: &[(&str, &str)]) -> Box<dyn S
     sink(request).expect("sink")
 }
 
+/// A pipeline that has a state.
+fn owner() -> Owner {
+    Owner { id: "o".to_owned(), durable: true }
+}
+
+fn other() -> Owner {
+    Owner { id: "q".to_owned(), durable: true }
+}
+
+/// The visible files of a folder.
+fn shown_files(folder: &Path) -> Vec<(String, String)> {
+    files(folder).into_iter().filter(|(name, _)| !name.contains("/.") && !name.starts_with('.')).collect()
+}
+
 /// All files below a folder with their contents, by name.
 fn files(folder: &Path) -> Vec<(String, String)> {
     let mut found = Vec::new();
@@ -267,14 +284,14 @@ fn files(folder: &Path) -> Vec<(String, String)> {
 fn rows_are_visible_when_their_epoch_is_published_and_publishing_again_changes_nothing() {
     let folder = tempfile::tempdir().expect("folder");
     let sink = target(folder.path(), false, &[("format", "csv")]);
-    let mut writer = sink.open(Epoch(0)).expect("open");
+    let mut writer = sink.open(&owner(), Epoch(0)).expect("open");
     writer.write(&rows(0..3)).expect("write");
     let receipt = writer.seal(Epoch(1)).expect("seal");
     writer.write(&rows(3..4)).expect("write");
     assert!(files(folder.path()).iter().all(|(name, _)| name.starts_with('.')), "nothing is visible yet");
     for _ in 0..2 {
         writer.publish(&receipt).expect("publish");
-        assert_eq!(files(folder.path())[1], ("part-1-0".to_owned(), "0,EUR\n1,a/b\n2,\n".to_owned()));
+        assert_eq!(shown_files(folder.path())[0], ("part-o-1-0".to_owned(), "0,EUR\n1,a/b\n2,\n".to_owned()));
     }
     let empty = writer.seal(Epoch(2)).and_then(|_| writer.seal(Epoch(3))).expect("seal");
     assert!(empty.token.is_empty(), "an epoch without rows has no files");
@@ -283,11 +300,11 @@ fn rows_are_visible_when_their_epoch_is_published_and_publishing_again_changes_n
 #[test]
 fn partitions_become_folders_and_leave_the_files() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut writer = target(folder.path(), true, &[("format", "json")]).open(Epoch(0)).expect("open");
+    let mut writer = target(folder.path(), true, &[("format", "json")]).open(&owner(), Epoch(0)).expect("open");
     writer.write(&rows(0..6)).expect("write");
     let receipt = writer.seal(Epoch(1)).expect("seal");
     writer.publish(&receipt).expect("publish");
-    let mut contents: Vec<(String, String)> = files(folder.path());
+    let mut contents: Vec<(String, String)> = shown_files(folder.path());
     contents.iter_mut().for_each(|(name, _)| name.truncate(name.rfind('/').expect("folder")));
     let expected = [
         ("c=EUR", "{\"n\":0}\n{\"n\":3}\n"),
@@ -298,34 +315,149 @@ fn partitions_become_folders_and_leave_the_files() {
 }
 
 #[test]
-fn files_roll_at_their_size_and_names_of_others_are_not_taken() {
+fn files_roll_at_their_size() {
     let folder = tempfile::tempdir().expect("folder");
-    fs::write(folder.path().join("part-1-0"), "theirs").expect("file");
     let options = [("format", "csv"), ("sink.rolling-policy.file-size", "12 b")];
-    let mut writer = target(folder.path(), false, &options).open(Epoch(0)).expect("open");
+    let mut writer = target(folder.path(), false, &options).open(&owner(), Epoch(0)).expect("open");
     writer.write(&rows(0..4)).expect("write");
     let receipt = writer.seal(Epoch(1)).expect("seal");
     writer.publish(&receipt).expect("publish");
+    let names: Vec<String> = shown_files(folder.path()).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["part-o-1-0", "part-o-1-1"]);
+}
+
+#[test]
+fn what_a_reader_took_away_is_not_missed_after_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sink = target(folder.path(), true, &[("format", "csv")]);
+    let mut writer = sink.open(&owner(), Epoch(0)).expect("open");
+    writer.write(&rows(0..3)).expect("write");
+    let receipt = writer.seal(Epoch(1)).expect("seal");
+    writer.publish(&receipt).expect("publish");
+    writer.end().expect("a clean end");
+    drop(writer);
+    for (name, _) in shown_files(folder.path()) {
+        let path = folder.path().join(name);
+        fs::remove_file(&path).expect("take");
+        fs::remove_dir(path.parent().expect("folder")).expect("take the folder, too");
+    }
+    let mut writer = sink.open(&owner(), Epoch(1)).expect("open");
+    writer.publish(&receipt).expect("it was published");
+    writer.write(&rows(3..6)).expect("write");
+    let receipt = writer.seal(Epoch(2)).expect("seal");
+    writer.publish(&receipt).expect("publish");
+    assert_eq!(shown_files(folder.path()).len(), 3);
+}
+
+#[test]
+fn a_state_that_is_older_than_its_target_is_refused_and_nothing_is_removed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sink = target(folder.path(), false, &[("format", "csv")]);
+    let mut writer = sink.open(&owner(), Epoch(0)).expect("open");
+    for epoch in 1..=2 {
+        writer.write(&rows(0..3)).expect("write");
+        let receipt = writer.seal(Epoch(epoch)).expect("seal");
+        writer.publish(&receipt).expect("publish");
+    }
+    writer.write(&rows(3..6)).expect("write");
+    writer.seal(Epoch(3)).expect("seal");
+    drop(writer);
+    let before = files(folder.path());
+    for committed in 0..2 {
+        let error = sink.open(&owner(), Epoch(committed)).map(|_| ()).expect_err("older");
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Fenced, "state.behind_target"));
+    }
+    assert_eq!(files(folder.path()), before);
+    sink.open(&owner(), Epoch(2)).expect("the right one");
+}
+
+#[test]
+fn two_processes_with_one_state_do_not_write_one_folder() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sink = target(folder.path(), false, &[("format", "csv")]);
+    let first = sink.open(&owner(), Epoch(0)).expect("open");
+    assert_eq!(sink.open(&owner(), Epoch(0)).map(|_| ()).expect_err("in use").code(), "filesystem.in_use");
+    drop(first);
+    sink.open(&owner(), Epoch(0)).expect("free again");
+}
+
+#[test]
+fn what_others_committed_and_have_not_published_yet_is_kept() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sink = target(folder.path(), false, &[("format", "csv")]);
+    let mut writer = sink.open(&other(), Epoch(0)).expect("open");
+    writer.write(&rows(0..3)).expect("write");
+    let receipt = writer.seal(Epoch(1)).expect("seal");
+    drop(writer);
+    sink.open(&owner(), Epoch(0)).expect("another pipeline starts while the first is down");
+    let mut writer = sink.open(&other(), Epoch(1)).expect("open");
+    writer.publish(&receipt).expect("publish");
+    assert_eq!(shown_files(folder.path()).len(), 1);
+}
+
+#[test]
+fn what_a_pipeline_without_state_left_behind_is_removed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sink = target(folder.path(), false, &[("format", "csv")]);
+    let dead = Owner { id: "d".to_owned(), durable: false };
+    let mut writer = sink.open(&dead, Epoch(0)).expect("open");
+    writer.write(&rows(0..3)).expect("write");
+    writer.seal(Epoch(1)).expect("seal");
+    drop(writer);
+    let living = Owner { id: "l".to_owned(), durable: false };
+    let mut writer = sink.open(&living, Epoch(0)).expect("open");
+    writer.write(&rows(0..3)).expect("write");
+    writer.seal(Epoch(1)).expect("seal");
+    sink.open(&owner(), Epoch(0)).expect("a third one");
     let names: Vec<String> = files(folder.path()).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["part-1-0", "part-1-1", "part-1-2"]);
-    assert_eq!(fs::read_to_string(folder.path().join("part-1-0")).expect("text"), "theirs");
+    assert_eq!(names, [".headwater-l.temporary", ".headwater-o", ".part-l-1-0.inprogress"]);
+    writer.end().expect("end");
+    assert!(!folder.path().join(".headwater-l.temporary").exists());
+}
+
+#[test]
+fn thousands_of_partitions_do_not_need_as_many_descriptors() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut request = request(
+        folder.path(),
+        vec![Field::new("n", DataType::Int64, true), Field::new("c", DataType::Utf8, true)],
+        &[("format", "csv")],
+    );
+    request.partitioned_by = vec![1];
+    let mut writer = sink(request).expect("sink").open(&owner(), Epoch(0)).expect("open");
+    let open_files = || fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let before = open_files();
+    for _ in 0..2 {
+        let rows = RecordBatch::try_from_iter([
+            ("n", Arc::new(Int64Array::from_iter_values(0..500)) as _),
+            ("c", Arc::new((0..500).map(|n| Some(format!("p{n}"))).collect::<StringArray>()) as _),
+        ]);
+        writer.write(&ChangeBatch::insert_only(TableId::bare("t"), rows.expect("batch"))).expect("write");
+    }
+    // Other tests open files, too.
+    assert!(open_files() < before + 300);
+    let receipt = writer.seal(Epoch(1)).expect("seal");
+    writer.publish(&receipt).expect("publish");
+    let texts = shown_files(folder.path());
+    assert_eq!(texts.len(), 500);
+    assert!(texts.iter().all(|(_, text)| text.lines().count() == 2));
 }
 
 #[test]
 fn opening_takes_back_what_was_not_committed_and_keeps_what_was() {
     let folder = tempfile::tempdir().expect("folder");
     let sink = target(folder.path(), true, &[("format", "csv")]);
-    let mut writer = sink.open(Epoch(0)).expect("open");
+    let mut writer = sink.open(&owner(), Epoch(0)).expect("open");
     writer.write(&rows(0..3)).expect("write");
     let receipt = writer.seal(Epoch(1)).expect("seal");
     writer.write(&rows(3..9)).expect("write");
     writer.seal(Epoch(2)).expect("seal");
     drop(writer);
     // Epoch 1 was committed, the crash came before it was published.
-    let mut writer = sink.open(Epoch(1)).expect("open");
+    let mut writer = sink.open(&owner(), Epoch(1)).expect("open");
     writer.publish(&receipt).expect("publish");
     writer.publish(&receipt).expect("again");
-    let text: String = files(folder.path()).into_iter().map(|(_, text)| text).collect();
+    let text: String = shown_files(folder.path()).into_iter().map(|(_, text)| text).collect();
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     assert_eq!(lines, ["0", "1", "2"]);
@@ -335,24 +467,32 @@ fn opening_takes_back_what_was_not_committed_and_keeps_what_was() {
 fn a_second_writer_leaves_the_files_of_a_living_one_alone() {
     let folder = tempfile::tempdir().expect("folder");
     let sink = target(folder.path(), false, &[("format", "csv")]);
-    let mut first = sink.open(Epoch(0)).expect("open");
+    let mut first = sink.open(&owner(), Epoch(0)).expect("open");
     first.write(&rows(0..1)).expect("write");
     let receipt = first.seal(Epoch(1)).expect("seal");
-    let mut second = sink.open(Epoch(0)).expect("open");
+    let mut second = sink.open(&other(), Epoch(0)).expect("open");
     second.write(&rows(1..2)).expect("write");
     let other = second.seal(Epoch(1)).expect("seal");
     first.publish(&receipt).expect("publish");
     second.publish(&other).expect("publish");
-    let texts: Vec<String> = files(folder.path()).into_iter().map(|(_, text)| text).collect();
+    let texts: Vec<String> = shown_files(folder.path()).into_iter().map(|(_, text)| text).collect();
     assert_eq!(texts, ["0,EUR\n", "1,a/b\n"]);
 }
 
 #[test]
 fn rows_that_are_gone_before_they_were_published_are_told() {
     let folder = tempfile::tempdir().expect("folder");
-    let mut writer = target(folder.path(), false, &[("format", "csv")]).open(Epoch(0)).expect("open");
-    let receipt = Receipt { epoch: Epoch(1), token: b".part-1-0.inprogress".to_vec() };
-    assert_eq!(writer.publish(&receipt).expect_err("gone").code(), "filesystem.publish_lost");
+    let mut writer = target(folder.path(), false, &[("format", "csv")]).open(&owner(), Epoch(0)).expect("open");
+    let receipt = Receipt { epoch: Epoch(1), token: b".part-o-1-0.inprogress".to_vec() };
+    let error = writer.publish(&receipt).expect_err("gone");
+    assert_eq!(error.code(), "filesystem.publish_lost");
+    drop(writer);
+    // The way out that the hint names.
+    assert!(error.hint_text().is_some_and(|hint| hint.contains(".headwater-o")), "{error:?}");
+    fs::write(folder.path().join(".headwater-o"), "").expect("empty");
+    let sink = target(folder.path(), false, &[("format", "csv")]);
+    let mut writer = sink.open(&owner(), Epoch(1)).expect("open");
+    writer.publish(&receipt).expect("somebody says that it was published");
     let receipt = Receipt { epoch: Epoch(1), token: b"other".to_vec() };
     assert_eq!(writer.publish(&receipt).expect_err("foreign").kind(), ErrorKind::Bug);
 }
@@ -362,14 +502,14 @@ fn a_path_that_cannot_be_written_is_an_error_with_a_hint() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("file");
     fs::write(&file, "x").expect("file");
-    let error = target(&file, false, &[("format", "csv")]).open(Epoch(0)).map(|_| ()).expect_err("a file");
+    let error = target(&file, false, &[("format", "csv")]).open(&owner(), Epoch(0)).map(|_| ()).expect_err("a file");
     assert_eq!(error.code(), "filesystem.write");
     let closed = folder.path().join("closed");
     fs::create_dir(&closed).expect("folder");
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o500)).expect("permissions");
     // The superuser may write anyway.
     if OpenOptions::new().create(true).truncate(true).write(true).open(closed.join("probe")).is_err() {
-        let mut writer = target(&closed, false, &[("format", "csv")]).open(Epoch(0)).expect("open");
+        let mut writer = target(&closed, false, &[("format", "csv")]).open(&owner(), Epoch(0)).expect("open");
         assert_eq!(writer.write(&rows(0..1)).expect_err("closed").code(), "filesystem.write");
     }
 }

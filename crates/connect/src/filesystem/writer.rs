@@ -1,11 +1,13 @@
 //! Writing files exactly once.
 //!
-//! Rows go to hidden files `.part-<epoch>-<n>.inprogress`. A seal makes them durable and lists them in its receipt;
-//! publishing renames them to `part-<epoch>-<n>`. What a crash leaves behind without a receipt stays hidden and is removed
-//! at the next start. A hidden file is locked while its writer lives, so that two writers may share a folder.
+//! Rows go to hidden files `.part-<owner>-<epoch>-<n>.inprogress`. A seal makes them durable and lists them in its
+//! receipt; publishing renames them to `part-<owner>-<epoch>-<n>`. What a crash leaves behind without a receipt stays
+//! hidden and is removed when its owner comes back. The owner's name is unique in the world, so pipelines may share a
+//! folder, and a reader may take visible files away at once: no name ever comes twice. [`Memory`] says which epoch was
+//! published.
 
-use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +15,12 @@ use std::sync::Arc;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Place, Receipt, Result, Sink, SinkDescription, TableRequest,
-    Writer,
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Owner, Place, Receipt, Result, Sink, SinkDescription,
+    TableRequest, Writer,
 };
 
 use super::config::Format;
+use super::memory::{Memory, forget_the_dead};
 use crate::csv::CsvRows;
 use crate::json::JsonRows;
 use crate::text::{CastText, TimeZone};
@@ -26,6 +29,8 @@ use crate::text::{CastText, TimeZone};
 const PART_BUFFER_BYTES: usize = 256 << 10;
 /// Bytes kept back for all files of a writer.
 const BUFFER_BYTES: usize = 16 << 20;
+/// With more partitions than this at once, files are closed after every write.
+const OPEN_FILES_MAX: usize = 64;
 const IN_PROGRESS: &str = ".inprogress";
 
 /// A table of files to write.
@@ -79,55 +84,62 @@ impl Sink for FileSink {
         SinkDescription { accepts: ChangelogMode::Append, delivery: Delivery::ExactlyOnce, each_change: false }
     }
 
-    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {
+    fn open(&self, owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>> {
         let root = &self.plan.root;
-        fs::create_dir_all(root).map_err(|error| unwritable(root, error))?;
-        take_back(root, committed)?;
+        create_root(root)?;
+        let memory = Memory::open(root, owner, committed)?;
+        let mut forgotten: HashMap<String, Epoch> = HashMap::from([(owner.id.clone(), committed)]);
+        for dead in forget_the_dead(root)? {
+            forgotten.entry(dead).or_default();
+        }
+        take_back(root, &forgotten)?;
         Ok(Box::new(FileWriter {
             rows: Rows::new(&self.plan)?,
             plan: Arc::clone(&self.plan),
+            owner: owner.id.clone(),
+            memory,
             epoch: committed.next(),
             number: 0,
             open: HashMap::new(),
             full: Vec::new(),
-            sealed: HashMap::new(),
+            durable: HashSet::new(),
             buffered: 0,
             cast: CastText::new(TimeZone::UTC),
         }))
     }
 }
 
-/// Removes the hidden files of epochs after `committed` whose writer is gone.
-fn take_back(folder: &Path, committed: Epoch) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(|error| unwritable(folder, error))? {
+/// Removes the hidden files of the given owners that belong to later epochs than the given ones.
+fn take_back(folder: &Path, forgotten: &HashMap<String, Epoch>) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        // Taken away by a reader.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(|error| unwritable(folder, error))?,
+    };
+    for entry in entries {
         let entry = entry.map_err(|error| unwritable(folder, error))?;
-        let path = entry.path();
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             // Only folders of partitions are ours.
-            if entry.file_name().to_string_lossy().contains('=') {
-                take_back(&path, committed)?;
+            if name.contains('=') {
+                take_back(&path, forgotten)?;
             }
             continue;
         }
-        let later = hidden_epoch(&entry.file_name().to_string_lossy()).is_some_and(|epoch| epoch > committed.0);
-        if !later {
-            continue;
-        }
-        let free = match File::open(&path) {
-            Ok(file) => !matches!(file.try_lock(), Err(TryLockError::WouldBlock)),
-            Err(_) => false,
-        };
-        if free {
+        let later = hidden(&name).is_some_and(|(owner, epoch)| forgotten.get(owner).is_some_and(|last| epoch > *last));
+        if later {
             fs::remove_file(&path).map_err(|error| unwritable(&path, error))?;
         }
     }
     Ok(())
 }
 
-/// The epoch of `.part-<epoch>-<n>.inprogress`.
-fn hidden_epoch(name: &str) -> Option<u64> {
-    let (epoch, _) = name.strip_prefix(".part-")?.strip_suffix(IN_PROGRESS)?.split_once('-')?;
-    epoch.parse().ok()
+/// Owner and epoch of `.part-<owner>-<epoch>-<n>.inprogress`.
+fn hidden(name: &str) -> Option<(&str, Epoch)> {
+    let mut parts = name.strip_prefix(".part-")?.strip_suffix(IN_PROGRESS)?.split('-');
+    let (owner, epoch) = (parts.next()?, parts.next()?);
+    Some((owner, Epoch(epoch.parse().ok()?)))
 }
 
 /// The visible name of a hidden file.
@@ -164,8 +176,7 @@ impl Rows {
 struct Part {
     /// Path below the root.
     hidden: PathBuf,
-    /// Open, and locked, until the file is published.
-    file: File,
+    file: Option<File>,
     buffer: Vec<u8>,
     written: u64,
 }
@@ -173,12 +184,15 @@ struct Part {
 struct FileWriter {
     plan: Arc<Plan>,
     rows: Rows,
+    owner: String,
+    memory: Memory,
     epoch: Epoch,
     number: u64,
     /// By folder below the root.
     open: HashMap<String, Part>,
     full: Vec<Part>,
-    sealed: HashMap<Epoch, Vec<Part>>,
+    /// Folders below the root whose own name is known to be durable.
+    durable: HashSet<PathBuf>,
     buffered: usize,
     cast: CastText,
 }
@@ -205,30 +219,23 @@ impl FileWriter {
     fn create(&mut self, folder: &str) -> Result<Part> {
         let below = Path::new(folder);
         let absolute = self.plan.root.join(below);
-        create_folders(&self.plan.root, below)?;
-        loop {
-            let name = format!("part-{}-{}", self.epoch, self.number);
-            self.number += 1;
-            let hidden = format!(".{name}{IN_PROGRESS}");
-            let path = absolute.join(&hidden);
-            if absolute.join(&name).exists() {
-                // Of another pipeline that writes into the same folder.
-                continue;
-            }
-            match File::options().write(true).create_new(true).open(&path) {
-                Ok(file) => {
-                    file.lock().map_err(|error| unwritable(&path, error))?;
-                    return Ok(Part { hidden: below.join(hidden), file, buffer: Vec::new(), written: 0 });
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(unwritable(&path, error)),
-            }
+        if !absolute.is_dir() {
+            fs::create_dir_all(&absolute).map_err(|error| unwritable(&absolute, error))?;
+            // It may have been there before, and been taken away.
+            self.durable.clear();
         }
+        let name = format!(".part-{}-{}-{}{IN_PROGRESS}", self.owner, self.epoch, self.number);
+        self.number += 1;
+        let path = absolute.join(&name);
+        let file = File::options().write(true).create_new(true).open(&path);
+        let file = file.map_err(|error| unwritable(&path, error))?;
+        Ok(Part { hidden: below.join(name), file: Some(file), buffer: Vec::new(), written: 0 })
     }
 
     fn flush_all(&mut self) -> Result<()> {
+        let keep = self.open.len() <= OPEN_FILES_MAX;
         for part in self.open.values_mut() {
-            part.flush(&self.plan.root)?;
+            part.flush(&self.plan.root, keep)?;
         }
         self.buffered = 0;
         Ok(())
@@ -236,22 +243,27 @@ impl FileWriter {
 
     fn append(&mut self, folder: &str, data: &RecordBatch, row: usize) -> Result<()> {
         if !self.open.contains_key(folder) {
-            let part = self.create(folder)?;
+            let mut part = self.create(folder)?;
+            if self.open.len() >= OPEN_FILES_MAX {
+                part.file = None;
+                self.open.values_mut().for_each(|part| part.file = None);
+            }
             self.open.insert(folder.to_owned(), part);
         }
+        let keep = self.open.len() <= OPEN_FILES_MAX;
         let Some(part) = self.open.get_mut(folder) else { return Ok(()) };
         let before = part.buffer.len();
         self.rows.write(data, row, &mut part.buffer)?;
         self.buffered += part.buffer.len() - before;
         if part.buffer.len() >= PART_BUFFER_BYTES {
             self.buffered = self.buffered.saturating_sub(part.buffer.len());
-            part.flush(&self.plan.root)?;
+            part.flush(&self.plan.root, keep)?;
         }
         if part.written + part.buffer.len() as u64 >= self.plan.roll_bytes
             && let Some(mut part) = self.open.remove(folder)
         {
             self.buffered = self.buffered.saturating_sub(part.buffer.len());
-            part.flush(&self.plan.root)?;
+            part.flush(&self.plan.root, false)?;
             self.full.push(part);
         }
         if self.buffered >= BUFFER_BYTES {
@@ -262,11 +274,34 @@ impl FileWriter {
 }
 
 impl Part {
-    fn flush(&mut self, root: &Path) -> Result<()> {
-        self.file.write_all(&self.buffer).map_err(|error| unwritable(&root.join(&self.hidden), error))?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
+    /// Writes what waits; `keep` says whether the file stays open.
+    fn flush(&mut self, root: &Path, keep: bool) -> Result<()> {
+        if !self.buffer.is_empty() {
+            let path = root.join(&self.hidden);
+            let failed = |error| unwritable(&path, error);
+            let mut file = match self.file.take() {
+                Some(file) => file,
+                None => File::options().append(true).open(&path).map_err(failed)?,
+            };
+            file.write_all(&self.buffer).map_err(failed)?;
+            self.written += self.buffer.len() as u64;
+            self.buffer.clear();
+            self.file = Some(file);
+        }
+        if !keep {
+            (self.file, self.buffer) = (None, Vec::new());
+        }
         Ok(())
+    }
+
+    /// Makes the contents durable, also those that were written before the file was closed and opened again.
+    fn sync(&mut self, root: &Path) -> Result<()> {
+        let path = root.join(&self.hidden);
+        let synced = match self.file.take() {
+            Some(file) => file.sync_data(),
+            None => File::open(&path).and_then(|file| file.sync_data()),
+        };
+        synced.map_err(|error| unwritable(&path, error))
     }
 }
 
@@ -292,14 +327,15 @@ impl Writer for FileWriter {
         parts.extend(self.open.drain().map(|(_, part)| part));
         parts.sort_by(|left, right| left.hidden.cmp(&right.hidden));
         let root = &self.plan.root;
-        for part in &parts {
-            part.file.sync_data().map_err(|error| unwritable(&root.join(&part.hidden), error))?;
+        for part in &mut parts {
+            part.sync(root)?;
         }
-        sync_folders(root, parts.iter().map(|part| part.hidden.as_path()))?;
+        let folders: Vec<&Path> = parts.iter().filter_map(|part| part.hidden.parent()).collect();
+        for folder in &folders {
+            make_durable(root, folder, &mut self.durable)?;
+        }
+        sync_folders(root, folders.into_iter())?;
         let names: Vec<String> = parts.iter().map(|part| part.hidden.to_string_lossy().into_owned()).collect();
-        if !parts.is_empty() {
-            self.sealed.insert(epoch, parts);
-        }
         self.epoch = epoch.next();
         self.number = 0;
         Ok(Receipt { epoch, token: names.join("\n").into_bytes() })
@@ -308,56 +344,92 @@ impl Writer for FileWriter {
     fn publish(&mut self, receipt: &Receipt) -> Result<()> {
         let token = std::str::from_utf8(&receipt.token).unwrap_or_default();
         let names: Vec<&Path> = token.lines().map(Path::new).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let again = self.memory.has_begun(receipt.epoch);
+        let mut renames = Vec::new();
         for name in &names {
             let hidden = self.plan.root.join(name);
             let target = visible(&hidden)
                 .ok_or_else(|| Error::bug("filesystem.receipt", format!("'{}' is no hidden file", hidden.display())))?;
+            if !again && !hidden.exists() && !target.exists() {
+                return Err(lost(&target, self.memory.path()));
+            }
+            renames.push((hidden, target));
+        }
+        self.memory.begin(receipt.epoch)?;
+        for (hidden, target) in renames {
             match fs::rename(&hidden, &target) {
-                Ok(()) => {}
+                // It had been published, and whoever reads the folder may have taken it away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && again => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound && target.exists() => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost(&target)),
-                Err(error) => return Err(unwritable(&target, error)),
+                other => other.map_err(|error| unwritable(&target, error))?,
             }
         }
-        sync_folders(&self.plan.root, names.into_iter())?;
-        self.sealed.retain(|epoch, _| *epoch > receipt.epoch);
-        Ok(())
+        sync_folders(&self.plan.root, names.into_iter().filter_map(Path::parent))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.memory.end()
     }
 }
 
-fn lost(target: &Path) -> Error {
+fn lost(target: &Path, memory: &Path) -> Error {
     Error::fenced(
         "filesystem.publish_lost",
         format!("the rows of '{}' are gone before they were published", target.display()),
     )
-    .hint("if the file was taken away after it had appeared, put an empty file of that name there and start again")
+    .hint(format!(
+        "put the hidden files back; if all of them had been published and the whole folder was taken away since, say so \
+         by emptying the file '{}', and start again",
+        memory.display()
+    ))
     .at(Place::File { path: target.display().to_string(), line: 0 })
 }
 
-/// Creates the folders of a partition, each durable in the folder above it.
-fn create_folders(root: &Path, below: &Path) -> Result<()> {
-    let mut folder = root.to_path_buf();
-    for part in below.components() {
-        let above = folder.clone();
-        folder.push(part);
-        match fs::create_dir(&folder) {
-            Ok(()) => sync_folder(&above)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(unwritable(&folder, error)),
+/// Creates the folder of a table, durable with all folders above it that were missing.
+fn create_root(root: &Path) -> Result<()> {
+    if root.is_dir() {
+        return Ok(());
+    }
+    let above = match root.parent() {
+        Some(above) if above.as_os_str().is_empty() => Path::new("."),
+        Some(above) => above,
+        None => return Ok(()),
+    };
+    create_root(above)?;
+    match fs::create_dir(root) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !root.is_dir() => Err(unwritable(root, error)),
+        _ => sync_folder(above),
+    }
+}
+
+/// Makes the names of a folder below the root and of all between them durable, once: another pipeline, or one that was
+/// killed, may have created them and not synced them.
+fn make_durable(root: &Path, folder: &Path, known: &mut HashSet<PathBuf>) -> Result<()> {
+    for folder in folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty()) {
+        if known.contains(folder) {
+            break;
         }
+        sync_folder(&root.join(folder.parent().unwrap_or(Path::new(""))))?;
+        known.insert(folder.to_owned());
     }
     Ok(())
 }
 
-/// Makes the names in the folders of some files durable.
-fn sync_folders<'a>(root: &Path, files: impl Iterator<Item = &'a Path>) -> Result<()> {
-    let mut folders: Vec<PathBuf> = files.filter_map(Path::parent).map(|folder| root.join(folder)).collect();
+/// Makes the names in some folders below the root durable. One that was taken away has nothing to lose.
+fn sync_folders<'a>(root: &Path, folders: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let mut folders: Vec<PathBuf> = folders.map(|folder| root.join(folder)).collect();
     folders.sort();
     folders.dedup();
-    folders.iter().try_for_each(|folder| sync_folder(folder))
+    folders.iter().try_for_each(|folder| match sync_folder(folder) {
+        Err(_) if !folder.exists() => Ok(()),
+        other => other,
+    })
 }
 
-fn sync_folder(folder: &Path) -> Result<()> {
+pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(|error| unwritable(folder, error))
 }
 

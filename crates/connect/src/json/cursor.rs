@@ -2,8 +2,11 @@
 
 use memchr::memchr2;
 
-/// How deep values may be nested; deeper input is refused before it can exhaust the stack.
-pub(crate) const DEPTH_MAX: usize = 128;
+/// How deep values may be nested, the line's own object included: as deep as Jackson reads.
+pub(crate) const DEPTH_MAX: usize = 1_000;
+
+/// Levels that fit into a word.
+const LEVELS: usize = 128;
 
 /// What is wrong with the text itself.
 pub(crate) type Fault = &'static str;
@@ -28,11 +31,13 @@ pub(crate) enum Token<'a> {
 pub(crate) struct Cursor<'a> {
     text: &'a str,
     pub(crate) at: usize,
+    /// Objects and lists around this place.
+    pub(crate) depth: usize,
 }
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, depth: 0 }
     }
 
     #[inline]
@@ -166,8 +171,9 @@ impl<'a> Cursor<'a> {
 
     /// Steps over the rest of an object or list that was begun, and checks that it is well formed.
     pub(crate) fn skip_nested(&mut self, list: bool) -> Result<(), Fault> {
-        // One bit a level: whether the level is a list.
+        // One bit a level: whether the level is a list. What does not fit any more is put aside.
         let mut levels: u128 = u128::from(list);
+        let mut outer = Vec::new();
         let mut depth = 1;
         let mut first = true;
         while depth > 0 {
@@ -175,6 +181,11 @@ impl<'a> Cursor<'a> {
             if self.take(if list { b']' } else { b'}' }) {
                 levels >>= 1;
                 depth -= 1;
+                if depth % LEVELS == 0
+                    && let Some(aside) = outer.pop()
+                {
+                    levels = aside;
+                }
                 first = false;
                 continue;
             }
@@ -186,9 +197,12 @@ impl<'a> Cursor<'a> {
                 self.name()?;
             }
             if let token @ (Token::Object | Token::List) = self.token()? {
+                if depth % LEVELS == 0 {
+                    outer.push(levels);
+                }
                 depth += 1;
-                if depth > DEPTH_MAX {
-                    return Err("values are nested too deeply");
+                if self.depth + depth > DEPTH_MAX {
+                    return Err("values are nested more than 1000 deep");
                 }
                 levels = levels << 1 | u128::from(token == Token::List);
                 first = true;

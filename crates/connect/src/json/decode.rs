@@ -131,6 +131,7 @@ impl JsonDecoder {
         if !cursor.take(b'{') {
             return Err(Stop::Syntax("a line must be an object"));
         }
+        cursor.depth = 1;
         read_object(&mut cursor, &mut self.shape, &mut self.columns, self.rows, &mut self.context)?;
         if cursor.at_end() { Ok(()) } else { Err(Stop::Syntax("something follows the object")) }
     }
@@ -168,7 +169,8 @@ impl JsonDecoder {
         Err(Error::data("json.parse", message)
             .detail(format!("the line begins {}", shorten(&String::from_utf8_lossy(line))))
             .hint(
-                "set 'json.ignore-parse-errors' = 'true' to read bad fields as NULL and skip lines that are no objects",
+                "mend the line; with 'json.ignore-parse-errors' = 'true' bad fields are NULL and lines that are no \
+                 objects are lost",
             ))
     }
 }
@@ -303,6 +305,7 @@ fn read_nested(
     name: &str,
     context: &mut Context,
 ) -> Result<(), Stop> {
+    cursor.depth += 1;
     let read = match (&mut column.data, shape, list) {
         (Data::Row { children, valid, .. }, Shape::Row(shape), false) => {
             read_object(cursor, shape, children, valid.len(), context)
@@ -312,6 +315,7 @@ fn read_nested(
             read_map(cursor, (key, value), shape, name, context)
         }
         (Data::Text(values), ..) => {
+            cursor.depth -= 1;
             cursor.skip_nested(list)?;
             context.scratch.clear();
             compact(cursor.slice(from, cursor.at), &mut context.scratch);
@@ -319,10 +323,12 @@ fn read_nested(
             return Ok(());
         }
         _ => {
+            cursor.depth -= 1;
             cursor.skip_nested(list)?;
             return refuse(column, name, cursor.slice(from, cursor.at), context);
         }
     };
+    cursor.depth -= 1;
     // Also after a fault, so that all columns stay equally long: the row is dropped as a whole.
     column.close_nested();
     read

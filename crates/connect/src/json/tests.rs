@@ -128,8 +128,24 @@ fn malformed_lines_are_refused() {
         let read = decode(&schema(&[("a", DataType::Utf8)]), JsonConfig::default(), line);
         assert_eq!(read.expect_err(line).code(), "json.parse", "{line}");
     }
-    let deep = format!("{{\"z\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
-    assert!(decode(&schema(&[("a", DataType::Utf8)]), JsonConfig::default(), &deep).is_err());
+}
+
+#[test]
+fn unread_fields_may_be_as_deep_as_jackson_reads() {
+    let read = |depth: usize, open: &str, close: &str| {
+        let deep = format!("{{\"z\":{}1{},\"a\":\"x\"}}", open.repeat(depth), close.repeat(depth));
+        decode(&schema(&[("a", DataType::Utf8)]), JsonConfig::default(), &deep).map(|rows| shown(&rows))
+    };
+    for depth in [1, 127, 128, 129, 256, 300, 999] {
+        assert_eq!(read(depth, "[", "]").expect("list"), ["x"], "{depth}");
+        assert_eq!(read(depth, "{\"k\":", "}").expect("object"), ["x"], "{depth}");
+        let mixed = read(depth / 2, "[{\"k\":", "},{},[[]]]");
+        assert_eq!(mixed.expect("both"), ["x"], "{depth}");
+    }
+    for depth in [1000, 5000] {
+        assert_eq!(read(depth, "[", "]").expect_err("too deep").code(), "json.parse");
+    }
+    assert!(read(200, "[", "}").is_err() && read(200, "{\"k\":", "]").is_err());
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
-use headwater_change::{ChangeBatch, Epoch, Op, Options, Sink, TableId, TableRequest};
+use headwater_change::{ChangeBatch, Epoch, Op, Options, Owner, Sink, TableId, TableRequest};
 
 use super::{OPTIONS, PrintSink};
 
@@ -33,7 +33,7 @@ fn changes() -> ChangeBatch {
 fn changes_are_printed_as_flink_prints_them() {
     let output = Arc::new(Mutex::new(Vec::new()));
     let sink = PrintSink::new(&request(&[]), Arc::clone(&output) as _);
-    sink.open(Epoch(0)).expect("open").write(&changes()).expect("write");
+    sink.open(&Owner::new(false), Epoch(0)).expect("open").write(&changes()).expect("write");
     let text = String::from_utf8(output.lock().expect("lock").clone()).expect("text");
     assert_eq!(text, "-U[DE, 1]\n+U[DE, 2]\n+I[null, 3]\n");
 }
@@ -42,7 +42,7 @@ fn changes_are_printed_as_flink_prints_them() {
 fn the_identifier_stands_in_front_of_every_line() {
     let output = Arc::new(Mutex::new(Vec::new()));
     let sink = PrintSink::new(&request(&[("print-identifier", "out")]), Arc::clone(&output) as _);
-    sink.open(Epoch(0)).expect("open").write(&changes()).expect("write");
+    sink.open(&Owner::new(false), Epoch(0)).expect("open").write(&changes()).expect("write");
     let text = String::from_utf8(output.lock().expect("lock").clone()).expect("text");
     assert!(text.lines().count() == 3 && text.lines().all(|line| line.starts_with("out> ")), "{text}");
 }
@@ -62,6 +62,6 @@ impl Write for Closed {
 #[test]
 fn a_closed_output_is_an_error_with_a_code() {
     let sink = PrintSink::new(&request(&[]), Arc::new(Mutex::new(Closed)));
-    let error = sink.open(Epoch(0)).expect("open").write(&changes()).expect_err("closed");
+    let error = sink.open(&Owner::new(false), Epoch(0)).expect("open").write(&changes()).expect_err("closed");
     assert_eq!(error.code(), "print.write");
 }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Receipt, Result, SchemaChange, Sink, SinkDescription,
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Owner, Receipt, Result, SchemaChange, Sink, SinkDescription,
     TableRequest, Writer,
 };
 
@@ -44,7 +44,7 @@ impl Sink for PrintSink {
         SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce, each_change: true }
     }
 
-    fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {
+    fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
         Ok(Box::new(PrintWriter {
             prefix: Arc::clone(&self.prefix),
             output: Arc::clone(&self.output),

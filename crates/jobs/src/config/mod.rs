@@ -197,6 +197,12 @@ impl Reading<'_> {
 
     /// A value that may be kept elsewhere: `env:NAME`, `file:/path`.
     fn secret(&self, text: &str, offset: usize) -> Result<String> {
+        let value = self.kept(text, offset)?;
+        headwater_change::secret::remember(&value);
+        Ok(value)
+    }
+
+    fn kept(&self, text: &str, offset: usize) -> Result<String> {
         if let Some(name) = text.strip_prefix("env:") {
             return (self.environment)(name).ok_or_else(|| {
                 self.wrong(offset, format!("the environment has no {name}"), "set it where the worker is started")

@@ -69,7 +69,7 @@ pub struct Stats {
     pub workers_alive: u64,
     /// Those of them that stop.
     pub workers_stopping: u64,
-    /// Processes whose lease ran out and whose row is still there.
+    /// Processes that went silent: their lease ran out, and they had not ended it themselves.
     pub workers_lost: u64,
     /// Facts of the server.
     pub server: ServerFacts,
@@ -115,7 +115,8 @@ pub async fn stats(queue: &Queue) -> Result<Stats> {
     }
     const WORKERS: &str = "SELECT COUNT(IF(lease_until >= NOW(6) AND state <> 'LOST', 1, NULL)) AS alive, \
                            COUNT(IF(lease_until >= NOW(6) AND state = 'STOPPING', 1, NULL)) AS stopping, \
-                           COUNT(IF(lease_until < NOW(6) OR state = 'LOST', 1, NULL)) AS lost FROM job_workers";
+                           COUNT(IF(state = 'LOST' OR (state = 'ALIVE' AND lease_until < NOW(6)), 1, NULL)) AS lost \
+                           FROM job_workers";
     let workers = first(&mut conn, "read job_workers", WORKERS, ()).await?;
     let number = |name: &str| workers.as_ref().map_or(Ok(0), |row| column(row, name));
     let (alive, stopping, lost) = (number("alive")?, number("stopping")?, number("lost")?);

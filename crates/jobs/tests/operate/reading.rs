@@ -128,7 +128,8 @@ pub(crate) async fn counts_queues_and_warns(db: &Db) {
 
     db.run(
         "INSERT INTO job_workers (name, state, lease_until) VALUES ('a', 'ALIVE', NOW(6) + INTERVAL 1 HOUR), \
-         ('b', 'STOPPING', NOW(6) + INTERVAL 1 HOUR), ('c', 'ALIVE', NOW(6) - INTERVAL 1 HOUR)",
+         ('b', 'STOPPING', NOW(6) + INTERVAL 1 HOUR), ('c', 'ALIVE', NOW(6) - INTERVAL 1 HOUR), \
+         ('ended itself', 'STOPPING', NOW(6) - INTERVAL 1 HOUR)",
     )
     .await;
     let found = stats(&db.queue).await.expect("numbers");

@@ -13,7 +13,7 @@ mod write;
 use std::sync::Arc;
 
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Receipt, Result, Sink, SinkDescription, Writer,
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Owner, Receipt, Result, Sink, SinkDescription, Writer,
 };
 use headwater_sql::Node;
 
@@ -87,7 +87,7 @@ impl Sink for OutputSink {
         SinkDescription { accepts: ChangelogMode::Retract, delivery: Delivery::AtLeastOnce, each_change: false }
     }
 
-    fn open(&self, _committed: Epoch) -> Result<Box<dyn Writer>> {
+    fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
         let rows = RowWriter::new(self.format, &self.schema, &self.null_text, &self.time_zone)?;
         let fold = match self.manner {
             Manner::AtOnce => None,

@@ -55,6 +55,10 @@ impl FjallBackend {
 }
 
 impl Backend for FjallBackend {
+    fn owner(&self) -> headwater_change::Owner {
+        headwater_change::Owner { id: "fjall".to_owned(), durable: true }
+    }
+
     fn committed(&self) -> &Committed {
         &self.committed
     }

@@ -84,6 +84,18 @@ fn what_was_committed_is_there_after_opening_again() {
 }
 
 #[test]
+fn a_state_keeps_the_name_of_its_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, copy) = (folder.path().join("a/b/state"), folder.path().join("copy"));
+    let made = EpochFiles::open(&state).unwrap().owner();
+    assert!(made.durable);
+    assert_eq!(EpochFiles::open(&state).unwrap().owner(), made);
+    crate::savepoint(&state, &copy).unwrap();
+    assert_eq!(EpochFiles::open(&copy).unwrap().owner(), made);
+    assert_ne!(EpochFiles::open(&folder.path().join("other")).unwrap().owner(), made);
+}
+
+#[test]
 fn a_folder_in_use_is_locked() {
     let folder = tempfile::tempdir().unwrap();
     let _state = EpochFiles::open(folder.path()).unwrap();

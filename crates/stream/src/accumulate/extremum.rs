@@ -120,6 +120,10 @@ impl Accumulator for RowExtremum {
         self.values[slot as usize] = None;
     }
 
+    fn state_bytes(&self, slot: u32) -> usize {
+        self.values[slot as usize].as_deref().map_or(0, <[u8]>::len)
+    }
+
     fn state_types(&self) -> Vec<DataType> {
         vec![self.kind.clone()]
     }

@@ -82,6 +82,11 @@ pub(crate) trait Accumulator: Send {
     /// What must be stored of groups.
     fn state(&self, slots: &[u32]) -> Result<Vec<ArrayRef>>;
 
+    /// About how many bytes the state of a group takes beside a few of fixed width.
+    fn state_bytes(&self, _slot: u32) -> usize {
+        16
+    }
+
     /// Sets groups to what was stored.
     fn restore(&mut self, slots: &[u32], state: &[ArrayRef]) -> Result<()>;
 

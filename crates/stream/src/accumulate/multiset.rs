@@ -17,6 +17,7 @@ use headwater_change::{Error, Result};
 use super::extremum::{decode, encode};
 use super::{Accumulator, Updates, misshapen};
 use crate::group::keys::converter;
+use crate::group::parts::{Deletes, Part};
 
 /// How often a value is there. A count may go below zero for a while, when a retraction overtakes its row.
 #[derive(Clone, Copy, Default)]
@@ -26,7 +27,51 @@ struct Entry {
     dirty: bool,
 }
 
-type Values = BTreeMap<Box<[u8]>, Entry>;
+/// The values of one group.
+#[derive(Default)]
+struct Values {
+    /// Those that are there.
+    live: BTreeMap<Box<[u8]>, Entry>,
+    /// Those that went, or whose retraction came before them, until they are stored. Beside the others, so that nobody
+    /// walks over them who looks for the least: a queue's deletes would make that quadratic.
+    gone: BTreeMap<Box<[u8]>, Entry>,
+}
+
+impl Values {
+    fn get_mut(&mut self, value: &[u8]) -> Option<&mut Entry> {
+        self.live.get_mut(value).or_else(|| self.gone.get_mut(value))
+    }
+
+    fn insert(&mut self, value: Box<[u8]>, entry: Entry) {
+        if entry.count > 0 { &mut self.live } else { &mut self.gone }.insert(value, entry);
+    }
+
+    fn remove(&mut self, value: &[u8]) -> Option<(Box<[u8]>, Entry)> {
+        self.live.remove_entry(value).or_else(|| self.gone.remove_entry(value))
+    }
+
+    /// Adds to a value's count. Gives the count before, and whether the value was not dirty yet.
+    fn add(&mut self, value: &[u8], weight: i64) -> (i64, bool) {
+        let (before, fresh) = match self.get_mut(value) {
+            Some(entry) => {
+                let found = (entry.count, !entry.dirty);
+                entry.count += weight;
+                entry.dirty = true;
+                found
+            }
+            None => {
+                self.insert(value.into(), Entry { count: weight, stored: false, dirty: true });
+                return (0, true);
+            }
+        };
+        if (before > 0) != (before + weight > 0)
+            && let Some((value, entry)) = self.remove(value)
+        {
+            self.insert(value, entry);
+        }
+        (before, fresh)
+    }
+}
 
 /// Values with counts, per group.
 pub(crate) struct Multiset {
@@ -57,18 +102,11 @@ impl Multiset {
         updates.visit(|row, slot, weight| {
             let value = rows.row(row);
             let value = value.data();
-            let values = &mut groups[slot];
-            if !values.contains_key(value) {
-                values.insert(value.into(), Entry::default());
-            }
-            let Some(entry) = values.get_mut(value) else { return };
-            let before = entry.count;
-            entry.count += weight;
-            if !entry.dirty {
-                entry.dirty = true;
+            let (before, fresh) = groups[slot].add(value, weight);
+            if fresh {
                 dirty.push((slot as u32, value.into()));
             }
-            let (was, is) = (before > 0, entry.count > 0);
+            let (was, is) = (before > 0, before + weight > 0);
             if was != is {
                 changed(Transition { row: row as u32, slot: slot as u32, weight: if is { 1 } else { -1 } });
             }
@@ -77,12 +115,13 @@ impl Multiset {
     }
 
     fn extremum(&self, slot: u32, greatest: bool) -> Option<&[u8]> {
-        let mut values = self.groups[slot as usize].iter().filter(|(_, entry)| entry.count > 0);
-        if greatest { values.next_back() } else { values.next() }.map(|(value, _)| value.as_ref())
+        let live = &self.groups[slot as usize].live;
+        if greatest { live.last_key_value() } else { live.first_key_value() }.map(|(value, _)| value.as_ref())
     }
 
     fn clear(&mut self, slot: u32, key: &[u8]) {
-        for (value, entry) in std::mem::take(&mut self.groups[slot as usize]) {
+        let values = std::mem::take(&mut self.groups[slot as usize]);
+        for (value, entry) in values.live.into_iter().chain(values.gone) {
             if entry.stored {
                 self.removed.push(stored_key(key, &value));
             }
@@ -98,8 +137,9 @@ impl Multiset {
     }
 
     /// What changed since the last seal; `key` gives the stored key of a group.
-    pub(crate) fn seal(&mut self, key: impl Fn(u32) -> Vec<u8>) -> Result<(RecordBatch, BinaryArray)> {
-        let (mut keys, mut counts, mut deletes) = (BinaryBuilder::new(), Vec::new(), BinaryBuilder::new());
+    pub(crate) fn seal(&mut self, part_bytes: usize, key: impl Fn(u32) -> Vec<u8>) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
+        let (mut keys, mut counts, mut deletes) = (BinaryBuilder::new(), Vec::new(), Deletes::new(part_bytes));
         let mut again = HashSet::new();
         for (slot, value) in std::mem::take(&mut self.dirty) {
             let values = &mut self.groups[slot as usize];
@@ -109,6 +149,9 @@ impl Multiset {
             let full = stored_key(&key(slot), &value);
             if entry.count != 0 {
                 entry.stored = true;
+                if keys.values_slice().len() + full.len() > part_bytes {
+                    parts.push((counted(&mut keys, &mut counts)?, BinaryArray::new_null(0)));
+                }
                 keys.append_value(&full);
                 counts.push(entry.count);
                 if !self.removed.is_empty() {
@@ -116,20 +159,19 @@ impl Multiset {
                 }
             } else {
                 if entry.stored {
-                    deletes.append_value(&full);
+                    deletes.push(&full);
                 }
                 values.remove(&value);
             }
         }
+        parts.push((counted(&mut keys, &mut counts)?, BinaryArray::new_null(0)));
         for full in std::mem::take(&mut self.removed) {
             if !again.contains(&full) {
-                deletes.append_value(&full);
+                deletes.push(&full);
             }
         }
-        let columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), Arc::new(Int64Array::from(counts))];
-        let upserts = RecordBatch::try_new(Self::schema(), columns)
-            .map_err(|error| Error::bug("stream.state_shape", "values of groups").caused_by(error))?;
-        Ok((upserts, deletes.finish()))
+        deletes.add_to(&mut parts, &Self::schema());
+        Ok(parts)
     }
 
     /// Takes back stored values; `slot` finds the group of a stored key in this shard.
@@ -159,6 +201,13 @@ impl Multiset {
     }
 }
 
+/// The rows of one part of the table.
+fn counted(keys: &mut BinaryBuilder, counts: &mut Vec<i64>) -> Result<RecordBatch> {
+    let columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), Arc::new(Int64Array::from(std::mem::take(counts)))];
+    RecordBatch::try_new(Multiset::schema(), columns)
+        .map_err(|error| Error::bug("stream.state_shape", "values of groups").caused_by(error))
+}
+
 fn stored_key(group: &[u8], value: &[u8]) -> Vec<u8> {
     let length = u32::try_from(group.len()).unwrap_or(u32::MAX);
     [&length.to_be_bytes(), group, value].concat()
@@ -181,7 +230,7 @@ struct MultisetExtremum {
 
 impl Accumulator for MultisetExtremum {
     fn grow(&mut self, slots: usize) {
-        self.values.groups.resize_with(slots, Values::new);
+        self.values.groups.resize_with(slots, Values::default);
     }
 
     fn update(&mut self, updates: &Updates<'_>) -> Result<()> {
@@ -227,7 +276,7 @@ struct Distinct {
 impl Accumulator for Distinct {
     fn grow(&mut self, slots: usize) {
         self.inner.grow(slots);
-        self.values.groups.resize_with(slots, Values::new);
+        self.values.groups.resize_with(slots, Values::default);
     }
 
     fn update(&mut self, updates: &Updates<'_>) -> Result<()> {
@@ -268,11 +317,52 @@ impl Accumulator for Distinct {
         self.inner.state(slots)
     }
 
+    fn state_bytes(&self, slot: u32) -> usize {
+        self.inner.state_bytes(slot)
+    }
+
     fn restore(&mut self, slots: &[u32], state: &[ArrayRef]) -> Result<()> {
         self.inner.restore(slots, state)
     }
 
     fn values(&mut self) -> Option<&mut Multiset> {
         Some(&mut self.values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(values: impl Iterator<Item = i64>) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(values))
+    }
+
+    #[test]
+    fn values_that_went_are_not_in_the_way_of_the_least_and_greatest() {
+        let mut least = MultisetExtremum { values: Multiset::new(DataType::Int64).expect("set"), greatest: false };
+        least.grow(1);
+        let mut update = |values: &ArrayRef, weight: i8| {
+            let count = values.len();
+            let updates = Updates {
+                groups: &vec![0; count],
+                rows: None,
+                weights: Some(&vec![weight; count]),
+                values: Some(values),
+                counted: None,
+            };
+            least.update(&updates).expect("updated");
+            let group = &least.values.groups[0];
+            (group.live.len(), group.gone.len(), least.output(&[0]).expect("output"))
+        };
+        update(&rows(0..100), 1);
+        // As a queue deletes: the least first. A retraction may come before its row.
+        assert_eq!(update(&rows(0..60), -1), (40, 60, rows([60].into_iter())));
+        assert_eq!(update(&rows(200..201), -1), (40, 61, rows([60].into_iter())));
+        assert_eq!(update(&rows(200..201), 1), (40, 61, rows([60].into_iter())));
+        assert_eq!(update(&rows(5..6), 1), (41, 60, rows([5].into_iter())));
+        let parts = least.values.seal(usize::MAX, |_| Vec::new()).expect("sealed");
+        assert_eq!(parts.iter().map(|(rows, _)| rows.num_rows()).sum::<usize>(), 41);
+        assert!(least.values.groups[0].gone.is_empty(), "what was never stored is forgotten");
     }
 }

@@ -13,6 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use headwater_change::{Error, Result};
 
 use super::keys::Keys;
+use super::parts::{Deletes, PART_BYTES, Part};
 use super::table::{KeyTable, hash_key};
 use crate::accumulate::count::{gather, scatter};
 use crate::accumulate::{Accumulator, Updates, misshapen};
@@ -51,6 +52,7 @@ pub(crate) struct Groups {
     removed: Vec<Vec<u8>>,
     accumulators: Vec<Box<dyn Accumulator>>,
     windowed: bool,
+    part_bytes: usize,
 }
 
 impl Groups {
@@ -64,7 +66,15 @@ impl Groups {
             removed: Vec::new(),
             accumulators,
             windowed,
+            part_bytes: PART_BYTES,
         }
+    }
+
+    /// The same with smaller parts of what is stored.
+    #[cfg(test)]
+    pub(crate) fn with_part_bytes(mut self, part_bytes: usize) -> Self {
+        self.part_bytes = part_bytes;
+        self
     }
 
     /// The slots of rows' groups. `fresh` is told of each that is new.
@@ -197,7 +207,7 @@ impl Groups {
     }
 
     /// What changed of the groups since the last seal.
-    pub(crate) fn seal(&mut self) -> Result<(RecordBatch, BinaryArray)> {
+    pub(crate) fn seal(&mut self) -> Result<Vec<Part>> {
         let mut live = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
             let flag = &mut self.flags[slot as usize];
@@ -207,32 +217,54 @@ impl Groups {
             }
         }
         let mut again = HashSet::new();
-        let mut keys = BinaryBuilder::new();
-        for &slot in &live {
-            let key = self.stored_key(slot);
-            keys.append_value(&key);
-            if !self.removed.is_empty() {
-                again.insert(key);
-            }
+        if !self.removed.is_empty() {
+            again.extend(live.iter().map(|&slot| self.stored_key(slot)));
         }
-        let mut deletes = BinaryBuilder::new();
+        let mut deletes = Deletes::new(self.part_bytes);
         for key in std::mem::take(&mut self.removed) {
             if !again.contains(&key) {
-                deletes.append_value(&key);
+                deletes.push(&key);
             }
         }
-        let mut columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), gather(&self.rows, &live)];
-        for accumulator in &self.accumulators {
-            columns.extend(accumulator.state(&live)?);
+        let mut parts = Vec::new();
+        let mut rest = live.as_slice();
+        while !rest.is_empty() || parts.is_empty() {
+            let (part, behind) = rest.split_at(self.fitting(rest));
+            parts.push((self.rows_of(part)?, BinaryArray::new_null(0)));
+            rest = behind;
         }
-        let upserts = RecordBatch::try_new(self.schema(), columns)
-            .map_err(|error| Error::bug("stream.state_shape", "groups do not fit their table").caused_by(error))?;
-        Ok((upserts, deletes.finish()))
+        deletes.add_to(&mut parts, &self.schema());
+        Ok(parts)
+    }
+
+    /// How many of these slots make one part.
+    fn fitting(&self, slots: &[u32]) -> usize {
+        let mut bytes = 0;
+        let fits = slots.iter().take_while(|&&slot| {
+            let state = self.accumulators.iter().map(|accumulator| accumulator.state_bytes(slot));
+            bytes += self.keys.bytes(slot).len() + 8 + state.sum::<usize>();
+            bytes <= self.part_bytes
+        });
+        fits.count().max(1).min(slots.len())
+    }
+
+    /// The stored form of some groups.
+    fn rows_of(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let mut keys = BinaryBuilder::new();
+        for &slot in slots {
+            keys.append_value(self.stored_key(slot));
+        }
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(keys.finish()), gather(&self.rows, slots)];
+        for accumulator in &self.accumulators {
+            columns.extend(accumulator.state(slots)?);
+        }
+        RecordBatch::try_new(self.schema(), columns)
+            .map_err(|error| Error::bug("stream.state_shape", "groups do not fit their table").caused_by(error))
     }
 
     /// What changed of the values of the aggregate at `call` since the last seal, where it has values.
-    pub(crate) fn seal_values(&mut self, call: usize) -> Result<Option<(RecordBatch, BinaryArray)>> {
-        let Self { keys, accumulators, windowed, .. } = self;
+    pub(crate) fn seal_values(&mut self, call: usize) -> Result<Option<Vec<Part>>> {
+        let Self { keys, accumulators, windowed, part_bytes, .. } = self;
         let Some(values) = accumulators.get_mut(call).and_then(|accumulator| accumulator.values()) else {
             return Ok(None);
         };
@@ -240,7 +272,7 @@ impl Groups {
             let bytes = keys.bytes(slot);
             if *windowed { [&keys.window(slot).to_be_bytes(), bytes].concat() } else { bytes.to_vec() }
         };
-        values.seal(key).map(Some)
+        values.seal(*part_bytes, key).map(Some)
     }
 
     /// Takes back stored groups of which `mine` says that they belong to this shard.
@@ -315,4 +347,68 @@ fn split_key(full: &[u8], windowed: bool) -> Result<(i64, &[u8])> {
     }
     let (window, bytes) = full.split_first_chunk::<8>().ok_or_else(misshapen)?;
     Ok((i64::from_be_bytes(*window), bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::StringArray;
+
+    use super::*;
+    use crate::accumulate::{extremum, multiset};
+
+    fn groups(part_bytes: usize) -> Groups {
+        let accumulators = vec![
+            extremum::build(DataType::Utf8, true).expect("max"),
+            multiset::extremum(DataType::Utf8, true).expect("max"),
+        ];
+        Groups::new(accumulators, false).with_part_bytes(part_bytes)
+    }
+
+    fn take(groups: &mut Groups, texts: &[String], weight: i8) {
+        let column: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+        let input = || CallInput { values: Some(Arc::clone(&column)), counted: None };
+        let batch = KeyedBatch {
+            keys: Keys::Text(column.as_string::<i32>().clone()),
+            windows: None,
+            weights: Some(vec![weight; texts.len()]),
+            inputs: vec![input(), input()],
+            hashes: None,
+        };
+        let slots = groups.intern(&batch, None, |_, _| ()).expect("slots");
+        groups.apply(&batch, None, &slots).expect("applied");
+        for slot in slots {
+            if groups.count(slot) == 0 {
+                groups.remove(slot);
+            }
+        }
+    }
+
+    #[test]
+    fn an_epoch_of_any_size_is_stored_in_parts_that_say_the_same() {
+        let texts: Vec<String> = (0..100).map(|number| format!("text number {number}")).collect();
+        let mut before = groups(200);
+        let mut after = groups(200);
+        for epoch in 0..2 {
+            match epoch {
+                0 => take(&mut before, &texts, 1),
+                _ => take(&mut before, texts.get(..60).expect("some"), -1),
+            }
+            let parts = before.seal().expect("sealed");
+            let values = before.seal_values(1).expect("sealed").expect("values");
+            assert!(parts.len() > 3 && values.len() > 3, "{} {}", parts.len(), values.len());
+            for (rows, keys) in parts {
+                assert!(rows.num_rows() <= 10 && keys.values().len() <= 200);
+                after.restore(&rows, &keys, |_| true).expect("restored");
+            }
+            for (rows, keys) in values {
+                after.restore_values(1, &rows, &keys).expect("restored");
+            }
+        }
+        assert_eq!((before.keys().len(), after.keys().len()), (40, 40));
+        for text in texts.get(60..).expect("some") {
+            let slot = |groups: &Groups| groups.keys().find(0, text.as_bytes()).expect("there");
+            let of = |groups: &Groups| groups.output(&[slot(groups)]).expect("output");
+            assert_eq!(of(&before), of(&after));
+        }
+    }
 }

@@ -13,6 +13,7 @@ use datafusion::physical_expr::expressions::Column;
 use headwater_change::{ChangeBatch, Error, Op, Result};
 use headwater_sql::Calc;
 
+use super::spell::{reason, spell, values};
 use super::{Operator, Output};
 use crate::flow::Flow;
 
@@ -21,6 +22,8 @@ pub(crate) struct CalcOperator {
     predicate: Option<Arc<dyn PhysicalExpr>>,
     columns: Vec<Projection>,
     schema: SchemaRef,
+    /// Rows come as a source gave them, so the number of a row says which one it was.
+    direct: bool,
 }
 
 enum Projection {
@@ -31,7 +34,7 @@ enum Projection {
 
 impl CalcOperator {
     /// An operator that gives columns of `schema`.
-    pub(crate) fn new(calc: &Calc, schema: SchemaRef) -> Self {
+    pub(crate) fn new(calc: &Calc, schema: SchemaRef, direct: bool) -> Self {
         let columns = calc
             .columns
             .iter()
@@ -40,7 +43,7 @@ impl CalcOperator {
                 None => Projection::Expression(Arc::clone(expression)),
             })
             .collect();
-        Self { predicate: calc.predicate.clone(), columns, schema }
+        Self { predicate: calc.predicate.clone(), columns, schema, direct }
     }
 
     fn project(&self, rows: &RecordBatch) -> Result<RecordBatch> {
@@ -48,7 +51,7 @@ impl CalcOperator {
         for (projection, field) in self.columns.iter().zip(self.schema.fields()) {
             let column = match projection {
                 Projection::Column(index) => Arc::clone(column(rows, *index)?),
-                Projection::Expression(expression) => evaluate(expression.as_ref(), rows)?,
+                Projection::Expression(expression) => evaluate(expression, rows)?,
             };
             let column = if column.data_type() == field.data_type() {
                 column
@@ -61,18 +64,32 @@ impl CalcOperator {
     }
 }
 
+impl CalcOperator {
+    /// The number of a row among those that `kept` let pass as one of the source's.
+    fn in_row(&self, error: Error, kept: Option<&BooleanArray>) -> Error {
+        let row = error.row().filter(|_| self.direct);
+        let row = row.and_then(|row| match kept {
+            Some(mask) => mask.values().set_indices().nth(row),
+            None => Some(row),
+        });
+        error.in_row(row)
+    }
+}
+
 impl Operator for CalcOperator {
     fn rows(&mut self, _port: usize, flow: Flow, out: &mut Output) -> Result<()> {
         let mask = match &self.predicate {
-            Some(predicate) => Some(truth(&evaluate(predicate.as_ref(), flow.batch.rows())?)?),
+            Some(predicate) => {
+                Some(truth(&evaluate(predicate, flow.batch.rows()).map_err(|error| self.in_row(error, None))?)?)
+            }
             None => None,
         };
-        let flow = match mask {
+        let (flow, kept) = match mask {
             Some(mask) if mask.true_count() == 0 => return Ok(()),
-            Some(mask) if mask.true_count() < mask.len() => keep(&flow, &mask)?,
-            _ => flow,
+            Some(mask) if mask.true_count() < mask.len() => (keep(&flow, &mask)?, Some(mask)),
+            _ => (flow, None),
         };
-        let rows = self.project(flow.batch.rows())?;
+        let rows = self.project(flow.batch.rows()).map_err(|error| self.in_row(error, kept.as_ref()))?;
         out.pass(Flow { batch: operated(flow.batch.table(), rows, flow.batch.ops())?, marks: flow.marks });
         Ok(())
     }
@@ -106,18 +123,29 @@ fn truth(column: &ArrayRef) -> Result<BooleanArray> {
     })
 }
 
-/// One column, from an expression over rows.
-pub(crate) fn evaluate(expression: &dyn PhysicalExpr, rows: &RecordBatch) -> Result<ArrayRef> {
-    expression
-        .evaluate(rows)
-        .and_then(|value| value.into_array(rows.num_rows()))
-        .map_err(|error| evaluation(error).detail(format!("while evaluating {expression}")))
+/// One column, from an expression over rows. What cannot be computed is told with its row and its values.
+pub(crate) fn evaluate(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<ArrayRef> {
+    let of = |rows: &RecordBatch| expression.evaluate(rows).and_then(|value| value.into_array(rows.num_rows()));
+    of(rows).map_err(|error| {
+        let row = (0..rows.num_rows()).find_map(|row| Some((row, of(&rows.slice(row, 1)).err()?)));
+        let (row, error) = row.map_or((None, error), |(row, error)| (Some(row), error));
+        tracing::debug!(%error, "an expression failed");
+        let ours = match reason(error) {
+            Ok(error) => error,
+            Err(reason) => Error::data("stream.evaluation", format!("a row cannot be computed: {reason}"))
+                .hint("guard the expression, for example with TRY_CAST or CASE"),
+        };
+        let what = spell(expression.as_ref());
+        let with = row.map(|row| values(expression, rows, row)).filter(|values| !values.is_empty());
+        let detail = with.map_or_else(|| format!("in {what}"), |values| format!("in {what}, where {values}"));
+        ours.detail(detail).in_row(row)
+    })
 }
 
-fn evaluation(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::data("stream.evaluation", "a row cannot be computed")
+fn evaluation(error: arrow::error::ArrowError) -> Error {
+    tracing::debug!(%error, "a column could not be made");
+    Error::data("stream.evaluation", "a value does not fit the type of its column")
         .hint("guard the expression, for example with TRY_CAST or CASE")
-        .caused_by(error)
 }
 
 /// The column at `index`.
@@ -131,12 +159,14 @@ pub(crate) fn column(rows: &RecordBatch, index: usize) -> Result<&ArrayRef> {
 pub(crate) fn batch(schema: SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let null =
         schema.fields().iter().zip(&columns).find(|(field, column)| !field.is_nullable() && column.null_count() > 0);
-    if let Some((field, _)) = null {
+    if let Some((field, column)) = null {
+        let row = (0..column.len()).find(|&row| column.is_null(row));
         return Err(Error::data(
             "stream.not_null",
             format!("a row has NULL in the NOT NULL column '{}'", field.name()),
         )
-        .hint("declare the column without NOT NULL, or replace NULL with COALESCE"));
+        .hint("declare the column without NOT NULL, or replace NULL with COALESCE")
+        .in_row(row));
     }
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema, columns, &options).map_err(|error| {

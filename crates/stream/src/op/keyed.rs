@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{cast, concat, concat_batches};
 use arrow::datatypes::{DataType, Schema};
@@ -22,6 +22,7 @@ use crate::accumulate::{self, argument_type, misshapen};
 use crate::control::Control;
 use crate::group::groups::{CallInput, Groups, KeyedBatch};
 use crate::group::keys::KeyCodec;
+use crate::group::parts::{PART_BYTES, Part, size};
 use crate::group::pool::Pool;
 use crate::group::table::hash_key;
 
@@ -176,20 +177,33 @@ impl<S: Shard> Keyed<S> {
     /// What changed since the last seal.
     pub(crate) fn seal(&mut self, deltas: &mut Vec<Delta>) -> Result<()> {
         let groups = self.shards.iter_mut().map(|shard| shard.groups().seal()).collect::<Result<Vec<_>>>()?;
-        deltas.extend(self.delta(0, groups)?);
+        self.deltas(0, groups.into_iter().flatten(), deltas)?;
         for call in 0..self.calls.len() {
             let values = self.shards.iter_mut().map(|shard| shard.groups().seal_values(call));
             let values = values.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-            deltas.extend(self.delta(call + 1, values)?);
+            self.deltas(call + 1, values.into_iter().flatten(), deltas)?;
         }
         Ok(())
     }
 
-    fn delta(&self, table: usize, parts: Vec<(RecordBatch, BinaryArray)>) -> Result<Option<Delta>> {
-        let Some((first, _)) = parts.first() else { return Ok(None) };
-        if parts.iter().all(|(upserts, deletes)| upserts.num_rows() == 0 && deletes.is_empty()) {
-            return Ok(None);
+    /// Small parts together, large ones by themselves.
+    fn deltas(&self, table: usize, parts: impl Iterator<Item = Part>, deltas: &mut Vec<Delta>) -> Result<()> {
+        let (mut together, mut bytes) = (Vec::new(), 0);
+        for part in parts.filter(|(upserts, deletes)| upserts.num_rows() > 0 || !deletes.is_empty()) {
+            let more = size(&part);
+            if bytes + more > PART_BYTES {
+                deltas.extend(self.delta(table, &std::mem::take(&mut together))?);
+                bytes = 0;
+            }
+            bytes += more;
+            together.push(part);
         }
+        deltas.extend(self.delta(table, &together)?);
+        Ok(())
+    }
+
+    fn delta(&self, table: usize, parts: &[Part]) -> Result<Option<Delta>> {
+        let Some((first, _)) = parts.first() else { return Ok(None) };
         let whole = |error| Error::bug("stream.state_shape", "shards do not fit together").caused_by(error);
         let upserts = concat_batches(&first.schema(), parts.iter().map(|(upserts, _)| upserts)).map_err(whole)?;
         let deletes = parts.iter().map(|(_, deletes)| deletes as &dyn Array).collect::<Vec<_>>();

@@ -32,7 +32,7 @@ impl WatermarkOperator {
 
 impl Operator for WatermarkOperator {
     fn rows(&mut self, _port: usize, flow: Flow, out: &mut Output) -> Result<()> {
-        let delayed = evaluate(self.delayed.as_ref(), flow.batch.rows())?;
+        let delayed = evaluate(&self.delayed, flow.batch.rows())?;
         let values = millis(&delayed)?;
         let mut marks = Marks::constant(self.greatest);
         let mut greatest = self.greatest;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use arrow::array::{BinaryArray, RecordBatch};
 use headwater_change::{
-    Epoch, Error, Position, Reader, Result, Sink, SinkDescription, Source, SourceDescription, Writer,
+    Epoch, Error, Owner, Position, Reader, Result, Sink, SinkDescription, Source, SourceDescription, Writer,
 };
 use headwater_state::{Backend, Commit, Committed, MemoryBackend, TableKey};
 
@@ -26,8 +26,8 @@ impl<T: Sink> Sink for Shared<T> {
         self.0.describe()
     }
 
-    fn open(&self, committed: Epoch) -> Result<Box<dyn Writer>> {
-        self.0.open(committed)
+    fn open(&self, owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>> {
+        self.0.open(owner, committed)
     }
 }
 
@@ -55,6 +55,10 @@ pub fn open(folder: &Arc<Mutex<Folder>>) -> Box<dyn Backend> {
 }
 
 impl Backend for Opened {
+    fn owner(&self) -> Owner {
+        self.folder.lock().expect("lock").backend.owner()
+    }
+
     fn committed(&self) -> &Committed {
         &self.committed
     }

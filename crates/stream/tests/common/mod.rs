@@ -30,6 +30,20 @@ impl Clock for TickingClock {
     }
 }
 
+/// A clock whose wall time is set back whenever somebody looks at it.
+#[derive(Default)]
+pub struct SetBackClock(AtomicI64);
+
+impl Clock for SetBackClock {
+    fn now_millis(&self) -> i64 {
+        -self.0.fetch_add(1, Ordering::SeqCst)
+    }
+
+    fn ticks(&self) -> i64 {
+        self.0.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
 pub fn settings(parallelism: usize, epoch_millis: u64) -> Settings {
     Settings {
         parallelism,
