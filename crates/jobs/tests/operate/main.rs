@@ -53,3 +53,13 @@ fn on_mysql() {
 fn on_mariadb() {
     on(Flavor::MariaDb, "operate on MariaDB");
 }
+
+#[test]
+fn on_mysql_8_0() {
+    on(Flavor::MySql80, "operate on MySQL 8.0");
+}
+
+#[test]
+fn on_mariadb_11_8() {
+    on(Flavor::MariaDb118, "operate on MariaDB 11.8");
+}
