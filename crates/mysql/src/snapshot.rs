@@ -23,7 +23,7 @@ use crate::rows::cell::Cell;
 use crate::rows::decimal;
 use crate::rows::event::{Feed, Plan, end_row};
 use crate::rows::temporal::Date;
-use crate::schema::{Charset, Kind};
+use crate::schema::Kind;
 
 const START: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -229,10 +229,8 @@ fn cell<'a>(value: &'a Value, kind: &Kind) -> Option<Cell<'a>> {
         },
         (Value::Bytes(bytes), Kind::Bit(_)) => Cell::Bits(bytes),
         (Value::Bytes(bytes), Kind::Binary(_) | Kind::Bytes) => Cell::Bytes(bytes),
-        (
-            Value::Bytes(text),
-            Kind::Text(Charset::Utf8 | Charset::Latin1) | Kind::Enum(_) | Kind::Set(_) | Kind::Json,
-        ) => Cell::Utf8(text),
+        // The session's character set is utf8mb4, whatever the column's is.
+        (Value::Bytes(text), Kind::Text(_) | Kind::Enum(_) | Kind::Set(_) | Kind::Json) => Cell::Utf8(text),
         (Value::Date(y, m, d, ..), Kind::Date) => Cell::Date(date(*y, *m, *d)),
         (Value::Date(y, m, d, h, i, s, micros), Kind::DateTime(_)) => {
             Cell::DateTime(date(*y, *m, *d), clock(*h, *i, *s) * 1_000_000 + i64::from(*micros))
