@@ -22,6 +22,7 @@ mod check;
 pub mod client;
 mod config;
 mod ident;
+pub mod notice;
 mod position;
 mod queue;
 mod replication;
@@ -30,6 +31,7 @@ pub mod schema;
 mod snapshot;
 mod source;
 mod statement;
+mod tls;
 pub mod watch;
 
 pub use access::Access;
