@@ -98,9 +98,11 @@ impl Builders {
         self.rows += 1;
     }
 
-    /// The rows, leaving empty builders.
+    /// The complete rows, leaving empty builders. What an error left of an incomplete one goes.
     pub fn finish(&mut self) -> Result<RecordBatch> {
-        let columns = self.outputs.iter_mut().map(Output::finish).collect();
+        let rows = self.rows;
+        let complete = |array: ArrayRef| if array.len() > rows { array.slice(0, rows) } else { array };
+        let columns = self.outputs.iter_mut().map(|output| complete(output.finish())).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
         self.variable_bytes = 0;
@@ -306,9 +308,9 @@ fn set(builder: &mut Builder, bits: u64, kind: &Kind) -> Result<(), Problem> {
         return Err(format!("the SET has no members for the bits {bits:#b}"));
     }
     builder.print(|out| {
-        let chosen = members.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1);
-        for (nth, (_, member)) in chosen.enumerate() {
-            if nth > 0 {
+        for (_, member) in members.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1) {
+            // The server's rule: an empty member in front has no comma behind it.
+            if !out.is_empty() {
                 out.push(',');
             }
             out.push_str(member);

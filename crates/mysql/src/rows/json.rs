@@ -177,17 +177,66 @@ impl Printer<'_> {
 /// The shortest digits that give the number back. An exponent outside 10^-15..10^15, except where it would be longer: at
 /// 17 digits and 10^15. Whole numbers end in `.0`.
 fn double(number: f64, out: &mut String) {
-    let scientific = format!("{number:e}");
+    let scientific = shortest(number);
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let count = digits.bytes().filter(u8::is_ascii_digit).count();
-    if (-15..15).contains(&exponent) || number == 0.0 || exponent == 15 && count > 16 {
-        let _ = write!(out, "{number}");
-        if number.fract() == 0.0 {
+    if number == 0.0 || !((-15..15).contains(&exponent) || exponent == 15 && count > 16) {
+        out.push_str(if number == 0.0 { if number.is_sign_negative() { "-0.0" } else { "0.0" } } else { &scientific });
+        return;
+    }
+    if let Some(rest) = digits.strip_prefix('-') {
+        out.push('-');
+        plain(rest, exponent, out);
+    } else {
+        plain(digits, exponent, out);
+    }
+}
+
+/// `d.ddd` times ten to the exponent without an exponent.
+fn plain(digits: &str, exponent: i32, out: &mut String) {
+    let digits = digits.replace('.', "");
+    let Ok(before) = usize::try_from(exponent + 1) else {
+        out.push_str("0.");
+        out.extend(std::iter::repeat_n('0', usize::try_from(-exponent - 1).unwrap_or(0)));
+        out.push_str(&digits);
+        return;
+    };
+    match digits.split_at_checked(before) {
+        Some(("", all)) => {
+            out.push_str("0.");
+            out.push_str(all);
+        }
+        Some((whole, fraction)) => {
+            out.push_str(whole);
+            out.push('.');
+            out.push_str(if fraction.is_empty() { "0" } else { fraction });
+        }
+        None => {
+            out.push_str(&digits);
+            out.extend(std::iter::repeat_n('0', before - digits.len()));
             out.push_str(".0");
         }
-    } else {
-        out.push_str(&scientific);
+    }
+}
+
+/// The shortest digits with an exponent. Where two of the same length are equally near, the server takes the even one and
+/// the standard library the higher one.
+fn shortest(number: f64) -> String {
+    let higher = format!("{number:e}");
+    let Some((digits, exponent)) = higher.split_once('e') else { return higher };
+    let count = digits.bytes().filter(u8::is_ascii_digit).count();
+    let odd = digits.bytes().last().is_some_and(|digit| digit.is_ascii_digit() && digit % 2 == 1);
+    // A tie is a number whose exact digits are one more, a 5; 767 are the most that a double has.
+    if count < 15 || !odd || !format!("{number:.count$e}").contains("5e") {
+        return higher;
+    }
+    let exact = format!("{number:.767e}");
+    let exact = exact.split_once('e').map_or("", |(digits, _)| digits.trim_end_matches('0'));
+    let lower = exact.strip_suffix('5').filter(|lower| lower.bytes().filter(u8::is_ascii_digit).count() == count);
+    match lower.map(|lower| format!("{lower}e{exponent}")) {
+        Some(lower) if lower.parse() == Ok(number) => lower,
+        _ => higher,
     }
 }
 
@@ -285,6 +334,14 @@ mod tests {
             (-1_700_000_000_123_456.8, "-1700000000123456.8"),
             (1_700_000_000_123_456.0, "1.700000000123456e15"),
             (1e16, "1e16"),
+            (1_357_871_127_489_875.25, "1357871127489875.2"),
+            (1_357_871_127_489_875.75, "1357871127489875.8"),
+            (9.5, "9.5"),
+            (0.05, "0.05"),
+            (-0.5, "-0.5"),
+            (123_000.0, "123000.0"),
+            (f64::MAX, "1.7976931348623157e308"),
+            (f64::MIN_POSITIVE, "2.2250738585072014e-308"),
             (1e-15, "0.000000000000001"),
         ] {
             let mut out = String::new();
