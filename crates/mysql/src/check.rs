@@ -215,7 +215,6 @@ fn way_out(column: &Column, database: &str, table: &str) -> String {
         }
         Kind::Other(kind) => match kind.to_ascii_lowercase().as_str() {
             "uuid" | "inet4" | "inet6" => copy(&format!("VARCHAR(45) AS (CAST({name} AS CHAR(45)))")),
-            "vector" => copy(&format!("LONGBLOB AS (CAST({name} AS BINARY))")),
             "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
             | "geomcollection" | "geometrycollection" => copy(&format!("LONGBLOB AS (ST_AsWKB({name}))")),
             kind if kind.contains("compressed") => {

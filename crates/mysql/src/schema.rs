@@ -119,6 +119,11 @@ impl Kind {
             None | Some("binary") => Self::Bytes,
             Some(name) => Self::Text(Charset::by_name(name)),
         };
+        // The log may name members in the set's bytes, whatever the catalog shows. Without a set it is binary.
+        let choice = matches!(data_type, "enum" | "set");
+        if choice && let Charset::Other(name) = Charset::by_name(charset.unwrap_or("binary")) {
+            return Self::Other(format!("{data_type} in the character set {name}").into());
+        }
         match data_type {
             "tinyint" => int(1),
             "smallint" => int(2),
@@ -139,9 +144,6 @@ impl Kind {
             "datetime" => Self::DateTime(small(digits)),
             "timestamp" => Self::Timestamp(small(digits)),
             "year" => Self::Year,
-            "enum" | "set" if charset == Some("binary") => {
-                Self::Other(format!("{data_type} in the character set binary").into())
-            }
             "enum" => Self::Enum(members(column_type)),
             "set" => Self::Set(members(column_type)),
             "json" => Self::Json,

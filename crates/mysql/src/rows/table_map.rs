@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::bytes::{Bytes, Short, bit};
+use crate::client::Flavor;
 use crate::schema::{Charset, Column, Kind, Wire, code};
 
 /// A table as a TABLE_MAP event describes it.
@@ -34,8 +35,8 @@ impl TableMap {
         Ok((id, database, bytes.take(length)?))
     }
 
-    /// Reads the data of a TABLE_MAP event: what follows its header, without a checksum.
-    pub fn read(data: &[u8]) -> Result<Self, Short> {
+    /// Reads the data of a TABLE_MAP event of a server of this product: what follows its header, without a checksum.
+    pub fn read(data: &[u8], flavor: Flavor) -> Result<Self, Short> {
         let (id, database, table) = Self::name(data)?;
         let mut bytes = Bytes::new(data);
         bytes.take(6 + 2 + 1 + database.len() + 1 + 1 + table.len() + 1)?;
@@ -46,7 +47,7 @@ impl TableMap {
         let wires = codes.iter().map(|code| wire(*code, &mut meta)).collect::<Result<Vec<_>, _>>()?;
         let nullable = bytes.take(count.div_ceil(8))?;
         let optional = Optional::read(bytes)?;
-        let columns = optional.columns(&wires, nullable)?;
+        let columns = optional.columns(&wires, nullable, flavor)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Self { id, database: text(database), table: text(table), wires, columns })
     }
@@ -135,9 +136,14 @@ impl<'a> Optional<'a> {
         Ok(optional)
     }
 
-    fn columns(mut self, wires: &[Wire], nullable: &[u8]) -> Result<Option<Vec<Column>>, Short> {
+    fn columns(mut self, wires: &[Wire], nullable: &[u8], flavor: Flavor) -> Result<Option<Vec<Column>>, Short> {
         let Some(mut names) = self.names.take() else { return Ok(None) };
-        let is_text = |w: &Wire| matches!(w.code, code::VARCHAR | code::VAR_STRING | code::STRING | code::BLOB);
+        // Which columns the list of character sets counts differs: MySQL has VECTOR in it, MariaDB GEOMETRY.
+        let is_text = |w: &Wire| match w.code {
+            code::VARCHAR | code::VAR_STRING | code::STRING | code::BLOB | code::VECTOR => true,
+            code::VARCHAR_COMPRESSED | code::BLOB_COMPRESSED | code::GEOMETRY => flavor == Flavor::MariaDb,
+            _ => false,
+        };
         let is_choice = |w: &Wire| matches!(w.code, code::ENUM | code::SET);
         let texts = collations(wires.iter().filter(|w| is_text(w)).count(), self.default_charset, self.column_charset)?;
         let choices = collations(

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::build::{Builders, Policy};
 use super::event::{Change, Feed, Plan, Trouble, decode_rows_event};
 use super::table_map::TableMap;
+use crate::client::Flavor;
 use crate::schema::{Charset, Column, Kind, Wire, code};
 
 const POLICY: Policy = Policy { zero_date_is_null: true, zone_seconds: 0 };
@@ -125,10 +126,10 @@ proptest! {
 
     #[test]
     fn law_damaged_table_maps_never_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = TableMap::read(&data);
+        let _ = TableMap::read(&data, Flavor::MySql);
         let mut named = vec![1, 0, 0, 0, 0, 0, 1, 0, 1, b'd', 0, 1, b't', 0];
         named.extend(&data);
-        let _ = TableMap::read(&named);
+        let _ = TableMap::read(&named, Flavor::MariaDb);
     }
 
     #[test]
