@@ -12,9 +12,16 @@ use headwater_change::{Error, Place, Result};
 use crate::access::{Access, SslMode};
 use crate::{notice, tls};
 
-/// What every session says first. `net_write_timeout` lets a slow reader take a day for its snapshot.
-const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', \
-                       SESSION net_write_timeout=86400, SESSION wait_timeout=86400";
+/// What every session says first: what a server's settings would change in what is read is set here. A
+/// `sql_select_limit` would cut a snapshot in silence, a time limit would end it; generated keys are in the log, so they have
+/// to be in the catalog. `net_write_timeout` lets a slow reader take a day for its snapshot. MariaDB steps over `/*!`
+/// comments of these versions, MySQL over `/*M!`.
+const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', SESSION autocommit=1, \
+                       SESSION completion_type=0, SESSION sql_select_limit=18446744073709551615, SESSION sql_big_selects=1, \
+                       SESSION sql_quote_show_create=1, SESSION net_write_timeout=86400, SESSION wait_timeout=86400 \
+                       /*!80000 , SESSION max_execution_time=0 */ \
+                       /*!80030 , SESSION show_gipk_in_create_table_and_information_schema=ON */ \
+                       /*M!100100 , SESSION max_statement_time=0 */";
 
 /// Prepared statements that a session keeps. Not 0: then the driver closes none of them until the session ends, and the
 /// server soon takes no more (`max_prepared_stmt_count`).

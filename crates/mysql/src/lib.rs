@@ -21,6 +21,7 @@ mod bytes;
 mod check;
 pub mod client;
 mod config;
+mod follow;
 mod ident;
 pub mod notice;
 mod position;
