@@ -134,10 +134,18 @@ impl Driver {
 
         let resumed = from.is_some();
         let mut place = match from {
+            // An epoch of a snapshot ends with it: what was asked for is there.
+            Some(_) if only_snapshot => {
+                let _ = ready.try_send(Ok(()));
+                return Ok(());
+            }
             Some((place, _)) => place,
             None if matches!(config.startup, Startup::Initial | Startup::Snapshot) => {
-                let place = snapshot::begin(&mut conn, config, server, &tables).await?;
+                // Locks may take their time: whoever opened is not kept waiting for them, and can stop.
                 let _ = ready.try_send(Ok(()));
+                let Some(place) = snapshot::begin(&mut conn, config, server, &tables, &self.queue).await? else {
+                    return Ok(());
+                };
                 for plan in &plans {
                     if !snapshot::table(&mut conn, config, plan, &mut batcher, &self.queue).await? {
                         return Ok(());
