@@ -222,3 +222,14 @@ pub async fn flavor(conn: &mut Conn) -> Result<Flavor> {
     let version = variable(conn, "version").await?;
     Ok(if version.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql })
 }
+
+/// The server's version, as far as features go by it, and its text.
+///
+/// # Errors
+/// `mysql.query`.
+pub async fn version(conn: &mut Conn) -> Result<((u32, u32, u32), String)> {
+    let text = variable(conn, "version").await?;
+    let mut parts = text.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    Ok(((next(), next(), next()), text))
+}
