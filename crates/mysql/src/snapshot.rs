@@ -110,16 +110,17 @@ fn not_translated(place: &str) -> Error {
 }
 
 /// Starts the snapshot transaction on `conn`; gives its place in the log, or nothing when nobody reads any more.
+/// `waiting` is called when that takes longer.
 pub(crate) async fn begin(
     conn: &mut Conn,
     config: &Config,
     server: Server,
     tables: &[(String, String)],
-    queue: &Queue,
+    (queue, waiting): (&Queue, &dyn Fn()),
 ) -> Result<Option<LogPlace>> {
     if server.flavor == Flavor::MySql {
         let mut guard = client::connect(&config.access, &[]).await?;
-        if !lock(&mut guard, config, tables, queue).await? {
+        if !lock(&mut guard, config, tables, (queue, waiting)).await? {
             return Ok(None);
         }
         start(conn).await?;
@@ -163,8 +164,13 @@ const LOCK_WAIT_SECONDS: u64 = 2;
 /// How long others may go on before the next try, at most.
 const LOCK_PAUSE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Takes the lock, as often as it needs; `false` when nobody waits for it any more.
-async fn lock(conn: &mut Conn, config: &Config, tables: &[(String, String)], queue: &Queue) -> Result<bool> {
+/// Takes the lock, as often as it needs, and says so by `waiting`; `false` when nobody waits for it any more.
+async fn lock(
+    conn: &mut Conn,
+    config: &Config,
+    tables: &[(String, String)],
+    (queue, waiting): (&Queue, &dyn Fn()),
+) -> Result<bool> {
     let setting = format!("SET SESSION lock_wait_timeout={LOCK_WAIT_SECONDS}");
     conn.query_drop(setting).await.map_err(|error| query_error("set a variable", error))?;
     let mut pause = Duration::from_secs(1);
@@ -176,6 +182,7 @@ async fn lock(conn: &mut Conn, config: &Config, tables: &[(String, String)], que
         if tried {
             return Ok(true);
         }
+        waiting();
         notice::warn(format!(
             "waiting for a lock on {}: another session is in the middle of a transaction or a statement on it; SHOW FULL \
              PROCESSLIST; and 'SELECT * FROM information_schema.INNODB_TRX;' show which",

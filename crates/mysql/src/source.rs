@@ -141,11 +141,11 @@ impl Driver {
             }
             Some((place, _)) => place,
             None if matches!(config.startup, Startup::Initial | Startup::Snapshot) => {
-                // Locks may take their time: whoever opened is not kept waiting for them, and can stop.
-                let _ = ready.try_send(Ok(()));
-                let Some(place) = snapshot::begin(&mut conn, config, server, &tables, &self.queue).await? else {
-                    return Ok(());
-                };
+                // Locks may take their time: then whoever opened is not kept waiting, and can stop.
+                let waiting = || drop(ready.try_send(Ok(())));
+                let start = snapshot::begin(&mut conn, config, server, &tables, (&self.queue, &waiting)).await?;
+                waiting();
+                let Some(place) = start else { return Ok(()) };
                 for plan in &plans {
                     if !snapshot::table(&mut conn, config, plan, &mut batcher, &self.queue).await? {
                         return Ok(());

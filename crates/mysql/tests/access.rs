@@ -112,3 +112,13 @@ fn mariadb_over_tls() {
     assert_eq!(open(6, "verify_ca", None).expect_err("an unknown authority").code(), "mysql.tls");
     assert_eq!(open(7, "disabled", None).expect_err("TLS is required").code(), "mysql.access_denied");
 }
+
+#[test]
+fn flinks_grants_are_enough_on_mysql_8_0() {
+    flinks_grants(Flavor::MySql80);
+}
+
+#[test]
+fn flinks_grants_are_enough_on_mariadb_11_8() {
+    flinks_grants(Flavor::MariaDb118);
+}

@@ -133,3 +133,13 @@ fn a_server_without_a_common_cipher_is_read_without_tls_where_that_may_be() {
     let detail = error.detail_text().expect("a detail");
     assert!(detail.contains("8.0.15) takes TLS 1.2 with DHE-RSA-AES256-GCM-SHA384; Headwater has TLS 1.3"), "{detail}");
 }
+
+#[test]
+fn settings_and_privileges_on_mysql_8_0() {
+    settings_and_privileges(Flavor::MySql80);
+}
+
+#[test]
+fn settings_and_privileges_on_mariadb_11_8() {
+    settings_and_privileges(Flavor::MariaDb118);
+}

@@ -180,3 +180,13 @@ fn tables_and_modes_on_mysql_without_gtids() {
 fn tables_and_modes_on_mariadb() {
     everything(Flavor::MariaDb, &[], true);
 }
+
+#[test]
+fn tables_and_modes_on_mysql_8_0() {
+    everything(Flavor::MySql80, &[], true);
+}
+
+#[test]
+fn tables_and_modes_on_mariadb_11_8() {
+    everything(Flavor::MariaDb118, &[], true);
+}
