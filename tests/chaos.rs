@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use headwater_mysql::Access;
 use headwater_mysql::driver::Conn;
 use headwater_mysql::driver::prelude::Queryable;
-use headwater_testkit::repository;
 use headwater_testkit::servers::{Flavor, Server, Startup};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -196,7 +195,7 @@ fn restart_server(server: &Server, flavor: Flavor) {
     while !gone() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let script = repository().join("scripts").join(if flavor == Flavor::MySql { "mysqld" } else { "mariadbd" });
+    let script = flavor.script();
     let up = (0..60).any(|_| {
         let up =
             Command::new(&script).arg("start").arg(server.folder()).stdin(Stdio::null()).status().expect("a script");

@@ -82,10 +82,7 @@ fn prepare(db: &Db) {
 }
 
 fn tool(db: &Db, flavor: Flavor) -> Option<f64> {
-    let program = match flavor {
-        Flavor::MySql => "mysqlbinlog",
-        Flavor::MariaDb => "mariadb-binlog",
-    };
+    let program = if flavor.is_mysql() { "mysqlbinlog" } else { "mariadb-binlog" };
     let logs = db.texts("SHOW BINARY LOGS").into_iter().flatten().collect::<Vec<_>>();
     let folder = std::env::temp_dir().join(format!("headwater-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
@@ -141,6 +138,6 @@ fn measure(flavor: Flavor) {
 fn main() {
     // A run of all targets as tests only wants to know that this one builds.
     if std::env::args().any(|argument| argument == "--bench") {
-        Flavor::ALL.into_iter().for_each(measure);
+        [Flavor::MySql, Flavor::MariaDb].into_iter().for_each(measure);
     }
 }

@@ -35,6 +35,11 @@ impl Batcher {
         self.builders.rows() - self.closed_rows()
     }
 
+    /// Rows of the open transaction that were handed over already, also before an interruption.
+    pub(crate) fn handed_rows(&self) -> usize {
+        self.handed_rows
+    }
+
     /// A transaction ends here; `place` is behind it.
     pub(crate) fn end_transaction(&mut self, place: &LogPlace) {
         let open = self.open_rows();

@@ -9,9 +9,10 @@ use mysql_async::Conn;
 use crate::access::Access;
 use crate::client::{self, Flavor, query_error, rows, variable};
 use crate::config::Config;
+use crate::ident::ident;
 use crate::rows::build::Policy;
 use crate::rows::event::{Feed, Plan};
-use crate::schema::{Column, Kind};
+use crate::schema::{Charset, Column, Kind};
 use arrow::datatypes::{DataType, SchemaRef};
 
 /// What the server is like.
@@ -188,7 +189,7 @@ pub(crate) fn plan(
                 "mysql.type",
                 format!("column '{name}' of {database}.{table} is {kind} and cannot be read as {wanted}"),
             )
-            .hint(format!("its natural type is {}", column.kind.natural())));
+            .hint(way_out(column, database, table)));
         }
         if let Some(target) = targets.get_mut(index) {
             *target = Some(output);
@@ -196,6 +197,36 @@ pub(crate) fn plan(
         feeds.push(Feed::Column(index));
     }
     Ok(Plan { database: database.to_owned(), table: table.to_owned(), columns, feeds, targets, policy })
+}
+
+/// What can be done about a column that cannot be read as asked.
+fn way_out(column: &Column, database: &str, table: &str) -> String {
+    let (database, table, name) = (ident(database), ident(table), ident(&column.name));
+    let copy = |definition: &str| {
+        let copy = format!("{}_copy", column.name);
+        let copy = ident(&copy);
+        format!(
+            "read a copy of it: ALTER TABLE {database}.{table} ADD COLUMN {copy} {definition} STORED; or leave the column out"
+        )
+    };
+    match &column.kind {
+        Kind::Text(Charset::Other(_)) => {
+            format!("ALTER TABLE {database}.{table} MODIFY {name} … CHARACTER SET utf8mb4; or leave the column out")
+        }
+        Kind::Other(kind) => match kind.to_ascii_lowercase().as_str() {
+            "uuid" | "inet4" | "inet6" => copy(&format!("VARCHAR(45) AS (CAST({name} AS CHAR(45)))")),
+            "geometry" | "point" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon"
+            | "geomcollection" | "geometrycollection" => copy(&format!("LONGBLOB AS (ST_AsWKB({name}))")),
+            kind if kind.contains("compressed") => {
+                format!("ALTER TABLE {database}.{table} MODIFY {name} …; without COMPRESSED, or leave the column out")
+            }
+            kind if kind.contains("character set") => {
+                format!("ALTER TABLE {database}.{table} MODIFY {name} … CHARACTER SET utf8mb4; or leave the column out")
+            }
+            _ => "leave the column out".to_owned(),
+        },
+        kind => format!("its natural type is {}", kind.natural()),
+    }
 }
 
 fn metadata(key: &str, data_type: &DataType) -> Result<Feed> {

@@ -1,5 +1,7 @@
 //! Connections: TLS by `ssl.mode`, sessions that mean the same everywhere (UTC, utf8mb4), errors in the product's terms.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -8,10 +10,18 @@ use mysql_async::{Conn, DriverError, OptsBuilder, SslOpts};
 use headwater_change::{Error, Place, Result};
 
 use crate::access::{Access, SslMode};
+use crate::{notice, tls};
 
-/// What every session says first. `net_write_timeout` lets a slow reader take a day for its snapshot.
-const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', \
-                       SESSION net_write_timeout=86400, SESSION wait_timeout=86400";
+/// What every session says first: what a server's settings would change in what is read is set here. A
+/// `sql_select_limit` would cut a snapshot in silence, a time limit would end it; generated keys are in the log, so they have
+/// to be in the catalog. `net_write_timeout` lets a slow reader take a day for its snapshot. MariaDB steps over `/*!`
+/// comments of these versions, MySQL over `/*M!`.
+const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', SESSION autocommit=1, \
+                       SESSION completion_type=0, SESSION sql_select_limit=18446744073709551615, SESSION sql_big_selects=1, \
+                       SESSION sql_quote_show_create=1, SESSION net_write_timeout=86400, SESSION wait_timeout=86400 \
+                       /*!80000 , SESSION max_execution_time=0 */ \
+                       /*!80030 , SESSION show_gipk_in_create_table_and_information_schema=ON */ \
+                       /*M!100100 , SESSION max_statement_time=0 */";
 
 /// Prepared statements that a session keeps. Not 0: then the driver closes none of them until the session ends, and the
 /// server soon takes no more (`max_prepared_stmt_count`).
@@ -32,29 +42,81 @@ pub enum Flavor {
     MariaDb,
 }
 
+/// Servers with which no handshake succeeded, by address: `preferred` does not try again.
+static WITHOUT_TLS: Mutex<BTreeSet<(String, u16)>> = Mutex::new(BTreeSet::new());
+
 /// Connects once. The statements of `setup` follow what every session says.
+///
+/// With `ssl.mode` `preferred` a server that has no TLS, or with which no handshake succeeds, is connected to without, which
+/// is MySQL's rule; the second is told once.
 ///
 /// # Errors
 /// `mysql.connect`, `mysql.access_denied`, `mysql.tls`, `mysql.password`.
 pub async fn connect(access: &Access, setup: &[&str]) -> Result<Conn> {
-    let attempt = async {
-        match connect_with(access, access.ssl, setup).await {
-            Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
-                if access.ssl == SslMode::Preferred =>
-            {
-                connect_with(access, SslMode::Disabled, setup).await
-            }
-            other => other,
-        }
-    };
     // The password is looked up here too, so that a missing file is not taken for a refusal by the server.
     access.password()?;
-    match tokio::time::timeout(access.connect_timeout, attempt).await {
+    match tokio::time::timeout(access.connect_timeout, attempt(access, setup)).await {
         Ok(Ok(conn)) => Ok(conn),
+        Ok(Err(error)) if handshake_failed(&error) => match tls::both_sides(access).await {
+            Some(sides) => Err(no_common_tls(access, sides).caused_by(error)),
+            None => Err(connect_error(access, error)),
+        },
         Ok(Err(error)) => Err(connect_error(access, error)),
         Err(_) => Err(Error::remote("mysql.connect", format!("{}:{} does not answer", access.host, access.port))
             .detail(format!("no connection within {:?}", access.connect_timeout))),
     }
+}
+
+async fn attempt(access: &Access, setup: &[&str]) -> mysql_async::Result<Conn> {
+    if access.ssl != SslMode::Preferred {
+        return connect_with(access, access.ssl, setup).await;
+    }
+    let address = (access.host.clone(), access.port);
+    if without_tls().contains(&address) {
+        return connect_with(access, SslMode::Disabled, setup).await;
+    }
+    match connect_with(access, SslMode::Preferred, setup).await {
+        Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer)) => {
+            connect_with(access, SslMode::Disabled, setup).await
+        }
+        Err(error) if handshake_failed(&error) => {
+            let conn = connect_with(access, SslMode::Disabled, setup).await?;
+            without_tls().insert(address);
+            let (host, port) = (&access.host, access.port);
+            let why = tls::both_sides(access).await.unwrap_or_else(|| error.to_string());
+            notice::warn(format!(
+                "the connection to {host}:{port} is not encrypted: TLS could not be set up ({why}); \
+                 'ssl.mode' = 'required' would refuse, 'disabled' would not ask"
+            ));
+            Ok(conn)
+        }
+        other => other,
+    }
+}
+
+fn without_tls() -> MutexGuard<'static, BTreeSet<(String, u16)>> {
+    WITHOUT_TLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the TLS library or the other side gave up in the middle of setting up the connection.
+fn handshake_failed(error: &mysql_async::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+    match error {
+        mysql_async::Error::Io(mysql_async::IoError::Tls(_)) => true,
+        mysql_async::Error::Io(mysql_async::IoError::Io(error)) => {
+            // A certificate that is not trusted is another matter than a handshake without an end.
+            matches!(error.kind(), InvalidData | UnexpectedEof | ConnectionReset | ConnectionAborted)
+                && !error.to_string().contains("certificate")
+        }
+        _ => false,
+    }
+}
+
+fn no_common_tls(access: &Access, sides: String) -> Error {
+    Error::usage("mysql.tls", format!("{}:{} and Headwater have no TLS in common", access.host, access.port))
+        .detail(sides)
+        .hint("bring the server up to date, or set 'ssl.mode' = 'preferred', which then goes on without encryption")
+        .at(Place::Option("ssl.mode".into()))
 }
 
 async fn connect_with(access: &Access, ssl: SslMode, setup: &[&str]) -> mysql_async::Result<Conn> {
@@ -159,4 +221,15 @@ pub(crate) async fn variable(conn: &mut Conn, name: &str) -> Result<String> {
 pub async fn flavor(conn: &mut Conn) -> Result<Flavor> {
     let version = variable(conn, "version").await?;
     Ok(if version.to_ascii_lowercase().contains("mariadb") { Flavor::MariaDb } else { Flavor::MySql })
+}
+
+/// The server's version, as far as features go by it, and its text.
+///
+/// # Errors
+/// `mysql.query`.
+pub async fn version(conn: &mut Conn) -> Result<((u32, u32, u32), String)> {
+    let text = variable(conn, "version").await?;
+    let mut parts = text.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
+    let mut next = || parts.next().unwrap_or(0);
+    Ok(((next(), next(), next()), text))
 }

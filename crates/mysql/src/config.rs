@@ -37,7 +37,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("connect.timeout", OptionKind::Duration, "how long one attempt to connect may take").default("30s"),
     OptionSpec::new("connect.max-retries", OptionKind::Integer, "attempts to connect at the start after the first").default("3"),
     OptionSpec::new("heartbeat.interval", OptionKind::Duration, "how often a quiet server says that it is there").default("30s"),
-    OptionSpec::new("ssl.mode", OptionKind::Choice(SslMode::NAMES), "disabled, preferred (TLS if the server has it), required, verify_ca and verify_identity (and a certificate of a trusted authority for the server's name; verify_ca asks for the name too)").default("preferred"),
+    OptionSpec::new("ssl.mode", OptionKind::Choice(SslMode::NAMES), "disabled, preferred (TLS where the handshake succeeds; without it, and with one warning, where it does not), required, verify_ca and verify_identity (and a certificate of a trusted authority for the server's name; verify_ca asks for the name too)").default("preferred"),
     OptionSpec::new("ssl.ca", OptionKind::Text, "file with the certificates of trusted authorities (PEM)"),
     unsupported("scan.incremental.snapshot.enabled"),
     unsupported("scan.incremental.snapshot.chunk.key-column"),

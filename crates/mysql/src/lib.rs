@@ -21,7 +21,9 @@ mod bytes;
 mod check;
 pub mod client;
 mod config;
+mod follow;
 mod ident;
+pub mod notice;
 mod position;
 mod queue;
 mod replication;
@@ -30,6 +32,7 @@ pub mod schema;
 mod snapshot;
 mod source;
 mod statement;
+mod tls;
 pub mod watch;
 
 pub use access::Access;

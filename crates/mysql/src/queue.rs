@@ -88,6 +88,13 @@ impl Queue {
         }
     }
 
+    /// Returns when the reader is gone.
+    pub(crate) async fn until_closed(&self) {
+        while !self.is_closed() {
+            self.closed.notified().await;
+        }
+    }
+
     /// Takes the next message, waiting at most `wait` for it.
     pub(crate) fn pull(&self, wait: Duration) -> Option<Message> {
         let state = self.state();

@@ -8,27 +8,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
 
-/// How the bytes of a text column are to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Charset {
-    /// utf8mb4, utf8mb3, ascii: valid UTF-8 as it is.
-    Utf8,
-    /// MySQL's latin1, which is Windows code page 1252.
-    Latin1,
-    /// One that is not decoded, by name or collation number.
-    Other(Arc<str>),
-}
-
-impl Charset {
-    /// By the name of `information_schema`.
-    pub fn by_name(name: &str) -> Self {
-        match name {
-            "utf8mb4" | "utf8mb3" | "utf8" | "ascii" => Self::Utf8,
-            "latin1" => Self::Latin1,
-            other => Self::Other(other.into()),
-        }
-    }
-}
+pub use crate::rows::charset::Charset;
 
 /// A MySQL column type as far as values depend on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +119,11 @@ impl Kind {
             None | Some("binary") => Self::Bytes,
             Some(name) => Self::Text(Charset::by_name(name)),
         };
+        // The log may name members in the set's bytes, whatever the catalog shows. Without a set it is binary.
+        let choice = matches!(data_type, "enum" | "set");
+        if choice && let Charset::Other(name) = Charset::by_name(charset.unwrap_or("binary")) {
+            return Self::Other(format!("{data_type} in the character set {name}").into());
+        }
         match data_type {
             "tinyint" => int(1),
             "smallint" => int(2),
@@ -245,21 +230,25 @@ impl Kind {
     }
 }
 
-/// Members out of `enum('a','b''c')`.
+/// Members out of `enum('a','b''c','d\\\\e')`: quotes are doubled; backslashes, newlines, carriage returns and zero bytes
+/// have a backslash, whatever the session's sql_mode.
 fn members(column_type: &str) -> Arc<[Box<str>]> {
     let mut members = Vec::new();
-    let mut rest = column_type.split_once('(').map_or("", |(_, rest)| rest);
-    while let Some(start) = rest.find('\'') {
-        rest = rest.get(start + 1..).unwrap_or("");
+    let mut rest = column_type.chars();
+    while rest.by_ref().any(|c| c == '\'') {
         let mut member = String::new();
-        while let Some(end) = rest.find('\'') {
-            member.push_str(rest.get(..end).unwrap_or(""));
-            rest = rest.get(end + 1..).unwrap_or("");
-            if !rest.starts_with('\'') {
-                break;
+        while let Some(c) = rest.next() {
+            match c {
+                '\'' if rest.clone().next() == Some('\'') => member.extend(rest.next()),
+                '\'' => break,
+                '\\' => member.extend(rest.next().map(|escaped| match escaped {
+                    'n' => '\n',
+                    'r' => '\r',
+                    '0' => '\0',
+                    other => other,
+                })),
+                c => member.push(c),
             }
-            member.push('\'');
-            rest = rest.get(1..).unwrap_or("");
         }
         members.push(member.into_boxed_str());
     }
@@ -306,6 +295,8 @@ pub mod code {
     pub const TIMESTAMP2: u8 = 17;
     pub const DATETIME2: u8 = 18;
     pub const TIME2: u8 = 19;
+    pub const BLOB_COMPRESSED: u8 = 140;
+    pub const VARCHAR_COMPRESSED: u8 = 141;
     pub const JSON: u8 = 245;
     pub const NEWDECIMAL: u8 = 246;
     pub const ENUM: u8 = 247;
@@ -363,6 +354,10 @@ mod tests {
     fn members_are_read_with_quotes_and_commas_in_them() {
         let kind = Kind::from_catalog("enum", "enum('a','b''c','d,e','')", Some("utf8mb4"), None, None, None, None);
         assert_eq!(kind, Kind::Enum(["a", "b'c", "d,e", ""].map(Box::from).into()));
+        let kind = Kind::from_catalog("set", r"set('a\\','\n\r\0''\\','ü(')", Some("latin1"), None, None, None, None);
+        assert_eq!(kind, Kind::Set(["a\\", "\n\r\0'\\", "ü("].map(Box::from).into()));
+        let kind = Kind::from_catalog("enum", "enum(x'ff')", Some("binary"), None, None, None, None);
+        assert_eq!(kind.to_string(), "ENUM IN THE CHARACTER SET BINARY");
     }
 
     #[test]
@@ -373,7 +368,8 @@ mod tests {
         assert!(unsigned.goes_into(&DataType::UInt32));
         assert!(!Kind::DateTime(6).goes_into(&DataType::Timestamp(TimeUnit::Millisecond, None)));
         assert!(!Kind::Decimal(10, 3).goes_into(&DataType::Decimal128(10, 2)));
-        assert!(!Kind::Text(Charset::by_name("sjis")).goes_into(&DataType::Utf8));
+        assert!(!Kind::Text(Charset::by_name("gb18030")).goes_into(&DataType::Utf8));
+        assert!(Kind::Text(Charset::by_name("sjis")).goes_into(&DataType::Utf8));
         assert!(!Kind::Double.goes_into(&DataType::Float32));
     }
 }

@@ -21,7 +21,7 @@ use crate::position::{GtidSet, Gtids, LogPlace};
 use crate::queue::{Message, Queue};
 use crate::replication::{Log, startup_place};
 use crate::rows::build::{Builders, Policy};
-use crate::{check, client, snapshot};
+use crate::{check, client, follow, snapshot};
 
 /// Bytes that may wait for the reader.
 const QUEUE_BYTES: usize = 4 * BATCH_BYTES;
@@ -124,6 +124,9 @@ impl Driver {
         let mut conn = self.connect().await?;
         let server = check::server(&mut conn, config, !only_snapshot).await?;
         let tables = check::tables(&mut conn, config).await?;
+        if !only_snapshot {
+            follow::check(&mut conn, server, &tables).await?;
+        }
         let plans = snapshot::plans(&mut conn, &self.request.schema, &tables, policy).await?;
         let builders = Builders::new(Arc::clone(&self.request.schema))?;
         let ordinal = from.as_ref().map_or(0, |(_, ordinal)| *ordinal);
@@ -131,10 +134,18 @@ impl Driver {
 
         let resumed = from.is_some();
         let mut place = match from {
+            // An epoch of a snapshot ends with it: what was asked for is there.
+            Some(_) if only_snapshot => {
+                let _ = ready.try_send(Ok(()));
+                return Ok(());
+            }
             Some((place, _)) => place,
             None if matches!(config.startup, Startup::Initial | Startup::Snapshot) => {
-                let place = snapshot::begin(&mut conn, config, server, &tables).await?;
-                let _ = ready.try_send(Ok(()));
+                // Locks may take their time: then whoever opened is not kept waiting, and can stop.
+                let waiting = || drop(ready.try_send(Ok(())));
+                let start = snapshot::begin(&mut conn, config, server, &tables, (&self.queue, &waiting)).await?;
+                waiting();
+                let Some(place) = start else { return Ok(()) };
                 for plan in &plans {
                     if !snapshot::table(&mut conn, config, plan, &mut batcher, &self.queue).await? {
                         return Ok(());

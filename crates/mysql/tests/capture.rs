@@ -250,3 +250,13 @@ fn nothing_is_lost_or_doubled_on_mysql_without_gtids() {
 fn nothing_is_lost_or_doubled_on_mariadb() {
     scenarios(Flavor::MariaDb, &[]);
 }
+
+#[test]
+fn nothing_is_lost_or_doubled_on_mysql_8_0() {
+    scenarios(Flavor::MySql80, &[]);
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_on_mariadb_11_8() {
+    scenarios(Flavor::MariaDb118, &[]);
+}

@@ -118,3 +118,28 @@ fn tls_and_caching_sha2_passwords_work() {
         open(&[("username", "tls"), ("password", "secret"), ("ssl.mode", "disabled")]).expect_err("TLS is required");
     assert_eq!(refused.code(), "mysql.access_denied");
 }
+
+/// MySQL 8.0.15 has TLS, but nothing in common with a client of today.
+#[test]
+fn a_server_without_a_common_cipher_is_read_without_tls_where_that_may_be() {
+    let Some(db) = Db::start("old TLS", Flavor::MySql80, &[]) else { return };
+    db.run(&["CREATE TABLE shop.t (id INT PRIMARY KEY)", "INSERT INTO shop.t VALUES (1)"]);
+    let mut reader = db.source("t", fields(), &[]).expect("a source").open(&[]).expect("preferred falls back");
+    read_until(reader.as_mut(), &mut Vec::new(), |b| rows(b) == 1);
+    let told = |part: &str| headwater_mysql::notice::told().iter().filter(|text| text.contains(part)).count();
+    assert_eq!(told(&format!("127.0.0.1:{} is not encrypted", db.server.port())), 1, "one warning");
+    let error = refusal(&db, &[("ssl.mode", "required")]);
+    hinted(&error, "mysql.tls", "ssl.mode");
+    let detail = error.detail_text().expect("a detail");
+    assert!(detail.contains("8.0.15) takes TLS 1.2 with DHE-RSA-AES256-GCM-SHA384; Headwater has TLS 1.3"), "{detail}");
+}
+
+#[test]
+fn settings_and_privileges_on_mysql_8_0() {
+    settings_and_privileges(Flavor::MySql80);
+}
+
+#[test]
+fn settings_and_privileges_on_mariadb_11_8() {
+    settings_and_privileges(Flavor::MariaDb118);
+}

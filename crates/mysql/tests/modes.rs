@@ -113,16 +113,12 @@ fn no_columns_at_all(db: &Db) {
 
 fn startup_modes(db: &Db, gtids: bool) {
     db.run(&["CREATE TABLE shop.m (id INT PRIMARY KEY)", "INSERT INTO shop.m VALUES (1)"]);
-    let status = match db.flavor {
-        Flavor::MySql => "SHOW BINARY LOG STATUS",
-        Flavor::MariaDb => "SHOW MASTER STATUS",
-    };
+    // MySQL 8.0 and MariaDB know the old name, MySQL 9 the new one.
+    let status = if db.try_run("SHOW MASTER STATUS") { "SHOW MASTER STATUS" } else { "SHOW BINARY LOG STATUS" };
     let (file, pos) = db.pair(status);
-    let executed = match db.flavor {
-        Flavor::MySql => "SELECT @@GLOBAL.gtid_executed",
-        Flavor::MariaDb => "SELECT @@GLOBAL.gtid_binlog_pos",
-    };
-    let executed = db.texts(executed).pop().flatten().expect("GTIDs").replace('\n', "");
+    let executed = if db.flavor.is_mysql() { "gtid_executed" } else { "gtid_binlog_pos" };
+    let executed = format!("SELECT @@GLOBAL.{executed}");
+    let executed = db.texts(&executed).pop().flatten().expect("GTIDs").replace('\n', "");
     db.run(&["INSERT INTO shop.m VALUES (2)", "FLUSH BINARY LOGS", "DELETE FROM shop.m WHERE id = 1"]);
 
     let mode = "scan.startup.mode";
@@ -183,4 +179,14 @@ fn tables_and_modes_on_mysql_without_gtids() {
 #[test]
 fn tables_and_modes_on_mariadb() {
     everything(Flavor::MariaDb, &[], true);
+}
+
+#[test]
+fn tables_and_modes_on_mysql_8_0() {
+    everything(Flavor::MySql80, &[], true);
+}
+
+#[test]
+fn tables_and_modes_on_mariadb_11_8() {
+    everything(Flavor::MariaDb118, &[], true);
 }

@@ -174,6 +174,26 @@ fn every_type_on_mariadb_with_full_metadata() {
     every_type(Flavor::MariaDb, &["--binlog-row-metadata=FULL"]);
 }
 
+#[test]
+fn every_type_on_mysql_8_0() {
+    every_type(Flavor::MySql80, &[]);
+}
+
+#[test]
+fn every_type_on_mysql_8_0_with_full_metadata() {
+    every_type(Flavor::MySql80, &["--binlog-row-metadata=FULL"]);
+}
+
+#[test]
+fn every_type_on_mariadb_11_8() {
+    every_type(Flavor::MariaDb118, &[]);
+}
+
+#[test]
+fn every_type_on_mariadb_11_8_with_full_metadata() {
+    every_type(Flavor::MariaDb118, &["--binlog-row-metadata=FULL"]);
+}
+
 /// MySQL's JSON in the log is binary; its text must be what SELECT shows.
 #[test]
 fn json_is_printed_as_mysql_prints_it() {

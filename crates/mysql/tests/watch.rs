@@ -30,7 +30,7 @@ fn committed_inserts_into_the_table_wake() {
         db.run(&["UPDATE shop.jobs SET id = 3", "DELETE FROM shop.jobs"]);
         assert!(quiet(&mut watch), "what is no insert does not wake");
         // A transaction that the server compresses wakes too.
-        if flavor == Flavor::MySql {
+        if flavor.is_mysql() {
             db.run(&["SET SESSION binlog_transaction_compression = ON", "INSERT INTO shop.jobs VALUES (4)"]);
             db.wait(tokio_timeout(watch.next())).expect("a wake-up");
         } else {

@@ -1,6 +1,6 @@
 //! Real servers for tests: each a private one in a temporary folder on a free port, gone with its [`Server`].
 //!
-//! The work is done by `scripts/mysqld` and `scripts/mariadbd` of the project: `up [ARGUMENT]…` prints `PORT DIR` when
+//! The work is done by the project's scripts, one per version: `up [ARGUMENT]…` prints `PORT DIR` when
 //! the server answers, or leaves with status 77 and a line `SKIP: reason` when there cannot be one; `down DIR` stops it.
 
 use std::io::{Read, Seek};
@@ -15,20 +15,35 @@ const NOT_AVAILABLE: i32 = 77;
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
-    /// MySQL, by `scripts/mysqld`.
+    /// MySQL as new as can be had, by `scripts/mysqld`.
     MySql,
-    /// MariaDB, by `scripts/mariadbd`.
+    /// MySQL 8.0, by `scripts/mysqld-8.0`: the oldest that is promised.
+    MySql80,
+    /// MySQL 5.7, by `scripts/mysqld-5.7`: too old for much, which is to be said.
+    MySql57,
+    /// The machine's MariaDB, by `scripts/mariadbd`.
     MariaDb,
+    /// MariaDB 11.8, by `scripts/mariadbd-11.8`.
+    MariaDb118,
 }
 
 impl Flavor {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::MySql, Self::MariaDb];
+    /// All that are promised.
+    pub const ALL: [Self; 4] = [Self::MySql, Self::MySql80, Self::MariaDb, Self::MariaDb118];
 
-    fn script(self) -> PathBuf {
+    /// Whether it is MySQL, of whatever version; else it is MariaDB.
+    pub fn is_mysql(self) -> bool {
+        matches!(self, Self::MySql | Self::MySql80 | Self::MySql57)
+    }
+
+    /// The script that runs such servers.
+    pub fn script(self) -> PathBuf {
         let name = match self {
             Self::MySql => "mysqld",
+            Self::MySql80 => "mysqld-8.0",
+            Self::MySql57 => "mysqld-5.7",
             Self::MariaDb => "mariadbd",
+            Self::MariaDb118 => "mariadbd-11.8",
         };
         crate::repository().join("scripts").join(name)
     }

@@ -1,7 +1,7 @@
 //! The tables of the queue, and what an account needs on them.
 
 use headwater_change::{Error, Result};
-use headwater_mysql::client::query_error;
+use headwater_mysql::client::{self, Flavor, query_error};
 use headwater_mysql::driver::Conn;
 use headwater_mysql::driver::prelude::Queryable;
 use headwater_mysql::ident;
@@ -30,8 +30,9 @@ pub fn statements() -> impl Iterator<Item = &'static str> {
 /// Makes what is missing; tables that are there stay as they are.
 ///
 /// # Errors
-/// `jobs.init`: the account may not create tables, or something else of that name is there.
+/// `jobs.server_too_old`; `jobs.init`: the account may not create tables, or something else of that name is there.
 pub async fn create(conn: &mut Conn) -> Result<()> {
+    server(conn).await?;
     for statement in statements() {
         conn.query_drop(statement).await.map_err(|error| {
             let detail = error.to_string();
@@ -44,11 +45,30 @@ pub async fn create(conn: &mut Conn) -> Result<()> {
     check(conn).await
 }
 
+/// Whether the server has what claims need above all: `SKIP LOCKED`.
+async fn server(conn: &mut Conn) -> Result<()> {
+    let (name, needed) = match client::flavor(conn).await? {
+        Flavor::MySql => ("MySQL", (8, 0, 1)),
+        Flavor::MariaDb => ("MariaDB", (10, 6, 0)),
+    };
+    let (found, text) = client::version(conn).await?;
+    if found >= needed {
+        return Ok(());
+    }
+    let (major, minor, _) = needed;
+    Err(Error::usage(
+        "jobs.server_too_old",
+        format!("the server is {name} {text}; the queue needs {name} {major}.{minor} or newer, because of SKIP LOCKED"),
+    )
+    .hint("use MySQL 8.0 or newer, or MariaDB 10.6 or newer: nothing was changed on this server"))
+}
+
 /// Whether the tables are there, with the columns that this version uses.
 ///
 /// # Errors
-/// `jobs.tables_missing`, `jobs.tables_differ`.
+/// `jobs.server_too_old`, `jobs.tables_missing`, `jobs.tables_differ`.
 pub async fn check(conn: &mut Conn) -> Result<()> {
+    server(conn).await?;
     const COLUMNS: &str = "SELECT CONCAT(TABLE_NAME, '.', COLUMN_NAME) FROM information_schema.COLUMNS \
                            WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME LIKE 'job%'";
     let found: Vec<String> = conn.query(COLUMNS).await.map_err(|error| query_error("list the columns", error))?;

@@ -52,7 +52,10 @@ pub(crate) async fn names_the_line(db: &Db) {
 
     let error = enqueue_lines(&db.queue, &b"\xff\n"[..], "bytes").await.expect_err("not UTF-8");
     assert_eq!((error.code(), error.place()), ("jobs.line", Some(&Place::File { path: "bytes".to_owned(), line: 1 })));
-    // What only the server knows.
+    // What only the server knows; the oldest MySQL takes constraints without keeping them.
+    if db.flavor == headwater_testkit::servers::Flavor::MySql80 {
+        return;
+    }
     db.run("ALTER TABLE jobs ADD CONSTRAINT short CHECK (CHAR_LENGTH(job_type) < 5)").await;
     let error =
         enqueue_lines(&db.queue, &br#"{"job_type":"LETTER","payload":1}"#[..], "one").await.expect_err("a check");

@@ -7,6 +7,9 @@ mod plans;
 mod reading;
 mod steering;
 
+use headwater_jobs::{Queue, schema};
+use headwater_mysql::Access;
+use headwater_mysql::driver::prelude::Queryable;
 use headwater_testkit::servers::{Flavor, Server};
 
 use crate::db::Db;
@@ -52,4 +55,37 @@ fn on_mysql() {
 #[test]
 fn on_mariadb() {
     on(Flavor::MariaDb, "operate on MariaDB");
+}
+
+#[test]
+fn on_mysql_8_0() {
+    on(Flavor::MySql80, "operate on MySQL 8.0");
+}
+
+#[test]
+fn on_mariadb_11_8() {
+    on(Flavor::MariaDb118, "operate on MariaDB 11.8");
+}
+
+/// MySQL 5.7 has no SKIP LOCKED.
+#[test]
+fn a_server_that_is_too_old_is_refused_with_its_version() {
+    let Some(server) = Server::for_test("a server that is too old", Flavor::MySql57).expect("a server or a reason")
+    else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let access = Access::from_url(&format!("mysql://root@127.0.0.1:{}/mysql", server.port())).expect("a URL");
+        let queue = Queue::connect(access).await.expect("it answers");
+        let mut conn = queue.session().await.expect("a session");
+        for error in
+            [schema::create(&mut conn).await.expect_err("init"), schema::check(&mut conn).await.expect_err("work")]
+        {
+            assert_eq!(error.code(), "jobs.server_too_old");
+            assert!(error.message().contains("MySQL 5.7.22") && error.message().contains("MySQL 8.0"), "{error:?}");
+        }
+        let made: Vec<String> = conn.query("SHOW TABLES LIKE 'job%'").await.expect("a list");
+        assert!(made.is_empty(), "{made:?}");
+    });
 }

@@ -85,7 +85,7 @@ impl Log<'_> {
             self.maps.insert(id, None);
             return Ok(());
         }
-        let map = TableMap::read(data).map_err(|_| self.damaged("a TABLE_MAP event"))?;
+        let map = TableMap::read(data, self.server.flavor).map_err(|_| self.damaged("a TABLE_MAP event"))?;
         let plan = self.plan(&map).await?;
         self.maps.insert(id, Some(Mapped { data: data.to_vec(), map, plan }));
         Ok(())

@@ -107,13 +107,13 @@ impl Log<'_> {
             None => return Err(self.damaged("a row event without its TABLE_MAP event")),
         };
         self.transaction.events += 1;
-        if self.transaction.events <= self.handed_events {
-            return Ok(());
-        }
+        // Of a transaction that was interrupted the rows handed over already are counted, not the events: the server that
+        // the log is read from now may have cut them otherwise.
+        let skip = self.batcher.handed_rows().saturating_sub(self.transaction.rows);
         let (builders, ops) = (&mut self.batcher.builders, &mut self.batcher.ops);
-        let result = decode_rows_event(data, change, &mapped.map, &mapped.plan, seconds, builders, ops);
+        let result = decode_rows_event(data, change, &mapped.map, &mapped.plan, seconds, skip, builders, ops);
         let table = format!("{}.{}", mapped.plan.database, mapped.plan.table);
-        result.map_err(|trouble| match trouble {
+        let passed = result.map_err(|trouble| match trouble {
             Trouble::Damaged => {
                 self.fault(ErrorKind::Data, "mysql.event", format!("a row event of {table} cannot be read"))
             }
@@ -129,7 +129,9 @@ impl Log<'_> {
                 "mysql.value",
                 format!("column '{column}' of {table}, row {row} of the event: {what}"),
             ),
-        })
+        })?;
+        self.transaction.rows += passed;
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The law: every transaction behind the start is delivered once. After an interruption reading goes on behind the last
-//! transaction that ended; of one that was partly handed over the events already handed over are stepped over.
+//! transaction that ended; of one that was partly handed over the rows already handed over are stepped over.
 
 mod definition;
 mod dump;

@@ -17,6 +17,8 @@ pub(super) struct Transaction {
     pub(super) open: bool,
     /// Events with wanted rows so far.
     pub(super) events: usize,
+    /// Wanted rows so far, an update counted twice.
+    pub(super) rows: usize,
     /// A compressed payload was announced: the end must come before anything else.
     pub(super) payload: bool,
     /// Where in the file the transaction ends, if its end is inside of a payload.

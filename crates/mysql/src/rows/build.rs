@@ -72,7 +72,7 @@ impl Builders {
     /// Appends a value to the wanted column at `index`.
     pub(crate) fn append(&mut self, index: usize, cell: &Cell<'_>, kind: &Kind, policy: Policy) -> Result<(), Problem> {
         let output = self.outputs.get_mut(index).ok_or_else(mismatch)?;
-        if let Cell::Utf8(bytes) | Cell::Latin1(bytes) | Cell::Bytes(bytes) | Cell::Json(bytes) = cell {
+        if let Cell::Utf8(bytes) | Cell::Coded(bytes, ..) | Cell::Bytes(bytes) | Cell::Json(bytes) = cell {
             self.variable_bytes += bytes.len();
         }
         output.append(cell, kind, policy)
@@ -98,9 +98,11 @@ impl Builders {
         self.rows += 1;
     }
 
-    /// The rows, leaving empty builders.
+    /// The complete rows, leaving empty builders. What an error left of an incomplete one goes.
     pub fn finish(&mut self) -> Result<RecordBatch> {
-        let columns = self.outputs.iter_mut().map(Output::finish).collect();
+        let rows = self.rows;
+        let complete = |array: ArrayRef| if array.len() > rows { array.slice(0, rows) } else { array };
+        let columns = self.outputs.iter_mut().map(|output| complete(output.finish())).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
         self.rows = 0;
         self.variable_bytes = 0;
@@ -129,16 +131,21 @@ impl Output {
             Cell::Decimal(number, scale) => return builder.decimal(number, scale),
             Cell::WideDecimal(bytes, precision, scale) => {
                 if let Builder::Utf8(_) = builder {
-                    return builder.print(|out| decimal::print_wide(bytes, precision, scale, out));
+                    return builder.text(&wide(bytes, precision, scale)?);
                 }
-                let mut text = String::new();
-                decimal::print_wide(bytes, precision, scale, &mut text);
+                let text = wide(bytes, precision, scale)?;
                 let (number, scale) =
                     decimal::parse(text.as_bytes()).ok_or_else(|| format!("{text} has more than 38 digits"))?;
                 return builder.decimal(number, scale);
             }
             Cell::Utf8(bytes) => return self.utf8(bytes),
-            Cell::Latin1(bytes) => return builder.print(|out| out.extend(bytes.iter().map(|byte| latin1(*byte)))),
+            Cell::Coded(bytes, coding, filled) => {
+                let mut text = String::with_capacity(bytes.len());
+                coding
+                    .decode(bytes, &mut text)
+                    .map_err(|place| format!("the text is not valid {} at byte {place}", coding.name))?;
+                return builder.text(if filled { text.trim_end_matches(' ') } else { &text });
+            }
             Cell::Bytes(bytes) => match (builder, kind) {
                 (Builder::Binary(b), Kind::Binary(length)) if bytes.len() < *length => {
                     let mut padded = bytes.to_vec();
@@ -289,29 +296,24 @@ fn scaled(seconds: i64, micros: i64, unit: TimeUnit) -> i128 {
     }
 }
 
+fn wide(bytes: &[u8], precision: u8, scale: u8) -> Result<String, Problem> {
+    let mut text = String::new();
+    decimal::print_wide(bytes, precision, scale, &mut text).map_err(|_| "the DECIMAL is damaged".to_owned())?;
+    Ok(text)
+}
+
 fn set(builder: &mut Builder, bits: u64, kind: &Kind) -> Result<(), Problem> {
     let Kind::Set(members) = kind else { return Err(mismatch()) };
     if members.len() < 64 && bits >> members.len() != 0 {
         return Err(format!("the SET has no members for the bits {bits:#b}"));
     }
     builder.print(|out| {
-        let chosen = members.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1);
-        for (nth, (_, member)) in chosen.enumerate() {
-            if nth > 0 {
+        for (_, member) in members.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1) {
+            // The server's rule: an empty member in front has no comma behind it.
+            if !out.is_empty() {
                 out.push(',');
             }
             out.push_str(member);
         }
     })
-}
-
-/// MySQL's latin1 is code page 1252 where that has a character, and the control of the same number elsewhere.
-pub(crate) fn latin1(byte: u8) -> char {
-    const HIGH: [u16; 32] = [
-        0x20ac, 0x81, 0x201a, 0x192, 0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160, 0x2039, 0x152, 0x8d, 0x17d,
-        0x8f, 0x90, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x2dc, 0x2122, 0x161, 0x203a, 0x153, 0x9d,
-        0x17e, 0x178,
-    ];
-    let high = byte.checked_sub(0x80).and_then(|index| HIGH.get(usize::from(index)));
-    high.and_then(|code| char::from_u32(u32::from(*code))).unwrap_or(char::from(byte))
 }

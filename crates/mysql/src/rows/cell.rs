@@ -1,5 +1,6 @@
 //! [`Cell`]: one value between its bytes and its Arrow builder. It borrows; nothing is allocated for it.
 
+use super::charset::{Charset, Coding};
 use super::{decimal, temporal};
 use crate::bytes::{Bytes, Short};
 use crate::schema::{Kind, Wire, code};
@@ -23,8 +24,8 @@ pub enum Cell<'a> {
     WideDecimal(&'a [u8], u8, u8),
     /// Text in UTF-8, to be validated.
     Utf8(&'a [u8]),
-    /// Text in MySQL's latin1.
-    Latin1(&'a [u8]),
+    /// Text in another character set, and whether spaces that fill it are to go.
+    Coded(&'a [u8], &'static Coding, bool),
     /// Bytes.
     Bytes(&'a [u8]),
     /// MySQL's binary JSON.
@@ -64,12 +65,16 @@ fn width(wire: Wire, bytes: &mut Bytes<'_>) -> Result<usize, Short> {
         code::DATETIME2 => 5 + fraction,
         code::TIME2 => 3 + fraction,
         code::NEWDECIMAL => decimal::width((wire.meta >> 8) as u8, (wire.meta & 0xff) as u8).ok_or(Short)?,
-        code::ENUM | code::SET => meta,
+        code::ENUM | code::SET if (1..=8).contains(&meta) => meta,
         code::BIT => usize::from(wire.meta >> 8) + usize::from(wire.meta & 0xff != 0),
         code::VARCHAR | code::VAR_STRING | code::STRING => {
             usize::try_from(bytes.little(if wire.meta > 255 { 2 } else { 1 })?).map_err(|_| Short)?
         }
-        code::BLOB | code::JSON | code::GEOMETRY | code::VECTOR if (1..=4).contains(&meta) => {
+        // MariaDB's compressed columns lie like the others.
+        code::VARCHAR_COMPRESSED => {
+            usize::try_from(bytes.little(if meta > 255 { 2 } else { 1 })?).map_err(|_| Short)?
+        }
+        code::BLOB | code::BLOB_COMPRESSED | code::JSON | code::GEOMETRY | code::VECTOR if (1..=4).contains(&meta) => {
             usize::try_from(bytes.little(meta)?).map_err(|_| Short)?
         }
         _ => return Err(Short),
@@ -90,14 +95,15 @@ pub(crate) fn read<'a>(wire: Wire, kind: &Kind, bytes: &mut Bytes<'a>) -> Result
     Ok(match kind {
         Kind::Int { unsigned: true, .. } => Cell::UInt(value.little(width)?),
         Kind::Int { .. } => Cell::Int(signed(value.little(width)?, u32::try_from(width.clamp(1, 8)).unwrap_or(8))),
-        Kind::Decimal(precision, scale) => match decimal::read(raw, *precision, *scale) {
+        Kind::Decimal(precision, scale) => match decimal::read(raw, *precision, *scale)? {
             Some(number) => Cell::Decimal(number, *scale),
             None => Cell::WideDecimal(raw, *precision, *scale),
         },
         Kind::Float => Cell::Float(f32::from_le_bytes(raw.try_into().map_err(|_| Short)?)),
         Kind::Double => Cell::Double(f64::from_le_bytes(raw.try_into().map_err(|_| Short)?)),
-        Kind::Text(crate::schema::Charset::Latin1) => Cell::Latin1(trimmed(wire, raw)),
-        Kind::Text(_) => Cell::Utf8(trimmed(wire, raw)),
+        Kind::Text(Charset::Coded(coding)) => Cell::Coded(raw, coding, wire.code == code::STRING),
+        Kind::Text(Charset::Utf8) => Cell::Utf8(trimmed(wire, raw)),
+        Kind::Text(Charset::Other(_)) => return Err(Short),
         Kind::Binary(_) | Kind::Bytes => Cell::Bytes(raw),
         Kind::Date => {
             let packed = value.little(3)?;
@@ -120,7 +126,7 @@ pub(crate) fn read<'a>(wire: Wire, kind: &Kind, bytes: &mut Bytes<'a>) -> Result
         }
         Kind::Timestamp(_) => {
             let seconds = i64::try_from(value.big(4)?).map_err(|_| Short)?;
-            Cell::Instant(seconds, temporal::fraction(value.rest(), wire.meta))
+            Cell::Instant(seconds, temporal::fraction(value.rest(), wire.meta)?)
         }
         Kind::Year => match value.byte()? {
             0 => Cell::Int(0),
@@ -129,7 +135,14 @@ pub(crate) fn read<'a>(wire: Wire, kind: &Kind, bytes: &mut Bytes<'a>) -> Result
         Kind::Enum(_) => Cell::Enum(value.little(width)?),
         Kind::Set(_) => Cell::Set(value.little(width)?),
         Kind::Json => Cell::Json(raw),
-        Kind::Bit(_) => Cell::Bits(raw),
+        Kind::Bit(bits) => {
+            let number = value.big(width.min(8))?;
+            // Bits that the column does not have.
+            if width > 8 || *bits < 64 && number >> bits != 0 {
+                return Err(Short);
+            }
+            Cell::Bits(raw)
+        }
         Kind::Other(_) => return Err(Short),
     })
 }

@@ -1,7 +1,7 @@
 //! DECIMAL as row images hold it: groups of nine decimal digits in four bytes, high byte first, the sign in the first
 //! bit, negative numbers with all bits turned.
 
-use crate::bytes::big;
+use crate::bytes::{Bytes, Short};
 
 /// Bytes of a group of 0 to 9 digits.
 const GROUP_BYTES: [usize; 10] = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
@@ -13,8 +13,9 @@ pub(crate) fn width(precision: u8, scale: u8) -> Option<usize> {
     Some(whole / 9 * 4 + GROUP_BYTES.get(whole % 9)? + scale / 9 * 4 + GROUP_BYTES.get(scale % 9)?)
 }
 
-/// The groups of a number: digits of each and its value, sign aside. `bytes` has [`width`] bytes.
-fn groups(bytes: &[u8], precision: u8, scale: u8) -> impl Iterator<Item = (usize, u64)> {
+/// Calls `take` with the digits and the value of each group of a number, sign aside. `bytes` has [`width`] bytes; a group
+/// above its digits is damage.
+fn groups(bytes: &[u8], precision: u8, scale: u8, mut take: impl FnMut(u32, u64)) -> Result<(), Short> {
     let whole = usize::from(precision.saturating_sub(scale));
     let scale = usize::from(scale);
     let negative = is_negative(bytes);
@@ -22,22 +23,25 @@ fn groups(bytes: &[u8], precision: u8, scale: u8) -> impl Iterator<Item = (usize
         .chain(std::iter::repeat_n(9, whole / 9 + scale / 9))
         .chain(std::iter::once(scale % 9))
         .filter(|digits| *digits > 0);
-    let mut rest = bytes;
+    let mut rest = Bytes::new(bytes);
     let mut first = true;
-    sizes.map(move |digits| {
+    for digits in sizes {
         let size = GROUP_BYTES.get(digits).copied().unwrap_or(0);
-        let (head, tail) = rest.split_at(size.min(rest.len()));
-        rest = tail;
         let bits = 8 * size.max(1);
-        let mut value = big(head);
+        let mut value = rest.big(size)?;
         if std::mem::take(&mut first) {
             value ^= 1 << (bits - 1);
         }
         if negative {
             value = !value & ((1 << bits) - 1);
         }
-        (digits, value)
-    })
+        let digits = u32::try_from(digits).map_err(|_| Short)?;
+        if value >= 10_u64.pow(digits) {
+            return Err(Short);
+        }
+        take(digits, value);
+    }
+    Ok(())
 }
 
 fn is_negative(bytes: &[u8]) -> bool {
@@ -45,24 +49,25 @@ fn is_negative(bytes: &[u8]) -> bool {
 }
 
 /// The unscaled number, or `None` where it may not fit into 38 digits.
-pub(crate) fn read(bytes: &[u8], precision: u8, scale: u8) -> Option<i128> {
+pub(crate) fn read(bytes: &[u8], precision: u8, scale: u8) -> Result<Option<i128>, Short> {
     if precision > 38 {
-        return None;
+        return Ok(None);
     }
-    let number = groups(bytes, precision, scale)
-        .fold(0_i128, |number, (digits, value)| number * 10_i128.pow(digits as u32) + i128::from(value));
-    Some(if is_negative(bytes) { -number } else { number })
+    let mut number = 0_i128;
+    groups(bytes, precision, scale, |digits, value| number = number * 10_i128.pow(digits) + i128::from(value))?;
+    Ok(Some(if is_negative(bytes) { -number } else { number }))
 }
 
 /// The digits as text, with the decimal point and without leading zeros, as MySQL prints them.
-pub(crate) fn print_wide(bytes: &[u8], precision: u8, scale: u8, out: &mut String) {
+pub(crate) fn print_wide(bytes: &[u8], precision: u8, scale: u8, out: &mut String) -> Result<(), Short> {
     use std::fmt::Write;
-    let start = out.len();
-    for (digits, value) in groups(bytes, precision, scale) {
-        let _ = write!(out, "{value:0digits$}");
-    }
-    let digits = out.split_off(start);
-    point(&digits, is_negative(bytes), scale, out);
+    let mut all = String::with_capacity(usize::from(precision));
+    groups(bytes, precision, scale, |digits, value| {
+        let width = digits as usize;
+        let _ = write!(all, "{value:0width$}");
+    })?;
+    point(&all, is_negative(bytes), scale, out);
+    Ok(())
 }
 
 /// The same for an unscaled number.
@@ -113,8 +118,8 @@ mod tests {
 
     fn text(bytes: &[u8], precision: u8, scale: u8) -> String {
         let mut wide = String::new();
-        print_wide(bytes, precision, scale, &mut wide);
-        if let Some(number) = read(bytes, precision, scale) {
+        print_wide(bytes, precision, scale, &mut wide).expect("sound");
+        if let Some(number) = read(bytes, precision, scale).expect("sound") {
             let mut narrow = String::new();
             print(number, scale, &mut narrow);
             assert_eq!(narrow, wide);
@@ -139,5 +144,16 @@ mod tests {
         assert_eq!(text(&[0x80], 2, 2), "0.00");
         assert_eq!(width(65, 30), Some(30));
         assert_eq!(width(2, 3), None);
+    }
+    #[test]
+    fn a_group_above_its_digits_is_damage() {
+        // Two digits in a byte: 99 is the last.
+        assert_eq!(read(&[0x80 | 99], 2, 0), Ok(Some(99)));
+        assert_eq!(read(&[0x80 | 100], 2, 0), Err(Short));
+        assert_eq!(read(&[!(0x80 | 100)], 2, 0), Err(Short));
+        let group = 1_000_000_000_u32.to_be_bytes();
+        let wide: Vec<u8> = [0x80].into_iter().chain(group).collect();
+        assert_eq!(read(&wide, 10, 0), Err(Short));
+        assert_eq!(print_wide(&[0xff; 30], 65, 30, &mut String::new()), Err(Short));
     }
 }

@@ -81,18 +81,21 @@ impl From<Short> for Trouble {
     }
 }
 
-/// Appends the rows of a row event (its data behind the header, without a checksum) to `out` and their ops to `ops`.
+/// Appends the rows of a row event (its data behind the header, without a checksum) to `out` and their ops to `ops`, but
+/// for the first `skip` of them, which were delivered before; an update counts as two. Returns how many rows it had.
 ///
 /// Never panics, whatever the bytes are. After an error the builders hold incomplete rows and are of no more use.
+#[expect(clippy::too_many_arguments, reason = "each is a thing of its own, and it is called in one place")]
 pub fn decode_rows_event(
     data: &[u8],
     (change, second_version): (Change, bool),
     map: &TableMap,
     plan: &Plan,
     op_seconds: u32,
+    skip: usize,
     out: &mut Builders,
     ops: &mut Vec<Op>,
-) -> Result<(), Trouble> {
+) -> Result<usize, Trouble> {
     let mut bytes = Bytes::new(data);
     bytes.take(8)?;
     if second_version {
@@ -114,18 +117,23 @@ pub fn decode_rows_event(
         Change::Delete => [(Op::Delete, Some(&first)), (Op::Delete, None)],
         Change::Update => [(Op::UpdateBefore, Some(&first)), (Op::UpdateAfter, second.as_ref())],
     };
-    let mut row = 0;
+    let (mut row, mut passed) = (0, 0);
     while !bytes.is_empty() {
         row += 1;
         for (op, image) in &images {
             if let Some(image) = image {
+                passed += 1;
+                if passed <= skip {
+                    image.skip(&mut bytes, &map.wires)?;
+                    continue;
+                }
                 image.row(&mut bytes, &map.wires, plan, row, out)?;
                 end_row(plan, *op, op_seconds, out).map_err(|what| Trouble::Value("metadata".to_owned(), row, what))?;
                 ops.push(*op);
             }
         }
     }
-    Ok(())
+    Ok(passed)
 }
 
 /// Fills the metadata columns of a row whose data is there.
@@ -162,6 +170,18 @@ impl<'a> Image<'a> {
             return Err(Trouble::Damaged);
         }
         Ok(Self { present, present_count })
+    }
+
+    /// Steps over a row.
+    fn skip(&self, bytes: &mut Bytes<'_>, wires: &[Wire]) -> Result<(), Short> {
+        let nulls = bytes.take(self.present_count.div_ceil(8))?;
+        let present = wires.iter().enumerate().filter(|(index, _)| bit(self.present, *index));
+        for (nth, (_, wire)) in present.enumerate() {
+            if !bit(nulls, nth) {
+                cell::skip(*wire, bytes)?;
+            }
+        }
+        Ok(())
     }
 
     #[inline]

@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod cell;
+pub mod charset;
 mod column;
 pub(crate) mod decimal;
 pub mod event;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::build::latin1;
 use crate::bytes::{Bytes, Short, bit};
+use crate::client::Flavor;
 use crate::schema::{Charset, Column, Kind, Wire, code};
 
 /// A table as a TABLE_MAP event describes it.
@@ -35,8 +35,8 @@ impl TableMap {
         Ok((id, database, bytes.take(length)?))
     }
 
-    /// Reads the data of a TABLE_MAP event: what follows its header, without a checksum.
-    pub fn read(data: &[u8]) -> Result<Self, Short> {
+    /// Reads the data of a TABLE_MAP event of a server of this product: what follows its header, without a checksum.
+    pub fn read(data: &[u8], flavor: Flavor) -> Result<Self, Short> {
         let (id, database, table) = Self::name(data)?;
         let mut bytes = Bytes::new(data);
         bytes.take(6 + 2 + 1 + database.len() + 1 + 1 + table.len() + 1)?;
@@ -47,13 +47,28 @@ impl TableMap {
         let wires = codes.iter().map(|code| wire(*code, &mut meta)).collect::<Result<Vec<_>, _>>()?;
         let nullable = bytes.take(count.div_ceil(8))?;
         let optional = Optional::read(bytes)?;
-        let columns = optional.columns(&wires, nullable)?;
+        let columns = optional.columns(&wires, nullable, flavor)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Ok(Self { id, database: text(database), table: text(table), wires, columns })
     }
 }
 
+/// The storage of a column. What no server writes is damage, so that nothing behind here has to ask again.
 fn wire(code: u8, meta: &mut Bytes<'_>) -> Result<Wire, Short> {
+    let wire = unchecked_wire(code, meta)?;
+    let (high, low) = (wire.meta >> 8, wire.meta & 0xff);
+    let sound = match wire.code {
+        code::TIMESTAMP2 | code::DATETIME2 | code::TIME2 => wire.meta <= 6,
+        code::NEWDECIMAL => (1..=65).contains(&high) && low <= 30 && low <= high,
+        code::BIT => low < 8 && (1..=64).contains(&(high * 8 + low)),
+        code::ENUM => (1..=2).contains(&wire.meta),
+        code::SET => (1..=8).contains(&wire.meta),
+        _ => true,
+    };
+    if sound { Ok(wire) } else { Err(Short) }
+}
+
+fn unchecked_wire(code: u8, meta: &mut Bytes<'_>) -> Result<Wire, Short> {
     Ok(match code {
         code::FLOAT
         | code::DOUBLE
@@ -61,11 +76,11 @@ fn wire(code: u8, meta: &mut Bytes<'_>) -> Result<Wire, Short> {
         | code::JSON
         | code::GEOMETRY
         | code::VECTOR
-        | 140
+        | code::BLOB_COMPRESSED
         | code::TIMESTAMP2
         | code::DATETIME2
         | code::TIME2 => Wire { code, meta: meta.byte()?.into() },
-        code::VARCHAR | 141 => Wire { code, meta: meta.little(2)? as u16 },
+        code::VARCHAR | code::VARCHAR_COMPRESSED => Wire { code, meta: meta.little(2)? as u16 },
         code::NEWDECIMAL => Wire { code, meta: meta.big(2)? as u16 },
         // Whole bytes second, odd bits first; turned here.
         code::BIT => Wire { code, meta: meta.little(2)? as u16 },
@@ -121,9 +136,14 @@ impl<'a> Optional<'a> {
         Ok(optional)
     }
 
-    fn columns(mut self, wires: &[Wire], nullable: &[u8]) -> Result<Option<Vec<Column>>, Short> {
+    fn columns(mut self, wires: &[Wire], nullable: &[u8], flavor: Flavor) -> Result<Option<Vec<Column>>, Short> {
         let Some(mut names) = self.names.take() else { return Ok(None) };
-        let is_text = |w: &Wire| matches!(w.code, code::VARCHAR | code::VAR_STRING | code::STRING | code::BLOB);
+        // Which columns the list of character sets counts differs: MySQL has VECTOR in it, MariaDB GEOMETRY.
+        let is_text = |w: &Wire| match w.code {
+            code::VARCHAR | code::VAR_STRING | code::STRING | code::BLOB | code::VECTOR => true,
+            code::VARCHAR_COMPRESSED | code::BLOB_COMPRESSED | code::GEOMETRY => flavor == Flavor::MariaDb,
+            _ => false,
+        };
         let is_choice = |w: &Wire| matches!(w.code, code::ENUM | code::SET);
         let texts = collations(wires.iter().filter(|w| is_text(w)).count(), self.default_charset, self.column_charset)?;
         let choices = collations(
@@ -187,35 +207,25 @@ fn collations(count: usize, default: Option<Bytes<'_>>, each: Option<Bytes<'_>>)
     Ok(all)
 }
 
+/// The members of a column; `None` where the event does not name them in characters.
 fn members(list: Option<&mut Bytes<'_>>, collation: Option<u64>) -> Result<Option<Arc<[Box<str>]>>, Short> {
     let Some(list) = list else { return Ok(None) };
+    // Without a collation they can only be what all have in common.
+    let charset = collation.map_or_else(|| Some(Charset::by_name("ascii")), Charset::by_collation);
     let count = list.length()?;
-    let mut members = Vec::new();
+    let mut members = Some(Vec::new());
     for _ in 0..count {
         let length = list.length()?;
         let raw = list.take(length)?;
-        members.push(match charset(collation.unwrap_or(45)) {
-            Some(Charset::Latin1) => raw.iter().map(|byte| latin1(*byte)).collect::<String>().into_boxed_str(),
-            _ => String::from_utf8_lossy(raw).into_owned().into_boxed_str(),
-        });
-    }
-    Ok(Some(members.into()))
-}
-
-/// The character set of a collation number; `None` for binary.
-fn charset(collation: u64) -> Option<Charset> {
-    Some(match collation {
-        63 => return None,
-        33 | 76 | 83 | 192..=215 | 223 | 45 | 46 | 224..=247 | 255..=323 | 11 | 65 => Charset::Utf8,
-        5 | 8 | 15 | 31 | 47 | 48 | 49 | 94 => Charset::Latin1,
-        // MariaDB's: uca1400 collations from 2048 up (128 numbers a character set, utf8mb3 and utf8mb4 first), the
-        // no-pad ones 1024 above the plain ones, and its own between 576 and 640.
-        2048..=2303 | 576..=578 | 608..=610 | 1057 | 1107 | 1069 | 1070 | 1216 | 1248 | 1238 | 1270 | 1035 | 1089 => {
-            Charset::Utf8
+        let mut text = String::new();
+        let known = (collation.is_some() || raw.is_ascii())
+            && charset.as_ref().is_some_and(|charset| charset.decode(raw, &mut text).is_ok());
+        match &mut members {
+            Some(all) if known => all.push(text.into_boxed_str()),
+            members => *members = None,
         }
-        1032 | 1071 => Charset::Latin1,
-        other => Charset::Other(format!("of collation {other}").into()),
-    })
+    }
+    Ok(members.map(Into::into))
 }
 
 fn kind(wire: Wire, unsigned: bool, collation: Option<u64>, members: Option<Arc<[Box<str>]>>) -> Kind {
@@ -239,7 +249,7 @@ fn kind(wire: Wire, unsigned: bool, collation: Option<u64>, members: Option<Arc<
         code::BIT => Kind::Bit(((wire.meta >> 8) * 8) as u8 + digits),
         code::ENUM => members.map_or_else(|| Kind::Other("enum without members".into()), Kind::Enum),
         code::SET => members.map_or_else(|| Kind::Other("set without members".into()), Kind::Set),
-        code::VARCHAR | code::VAR_STRING | code::STRING | code::BLOB => match collation.map(charset) {
+        code::VARCHAR | code::VAR_STRING | code::STRING | code::BLOB => match collation.map(Charset::by_collation) {
             Some(Some(charset)) => Kind::Text(charset),
             Some(None) if wire.code == code::STRING => Kind::Binary(wire.meta.into()),
             Some(None) => Kind::Bytes,

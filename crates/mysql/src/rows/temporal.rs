@@ -48,15 +48,43 @@ impl Date {
     }
 }
 
-/// Microseconds out of the fraction bytes of a packed value with `digits` digits.
-pub(crate) fn fraction(bytes: &[u8], digits: u16) -> u32 {
-    let value = u32::try_from(big(bytes.get(..usize::from(digits.div_ceil(2))).unwrap_or(&[]))).unwrap_or(0);
+/// A number of microseconds below a second.
+pub(crate) fn micros(number: u64) -> Result<i64, Short> {
+    i64::try_from(number).ok().filter(|micros| *micros < 1_000_000).ok_or(Short)
+}
+
+/// Microseconds of the number that the fraction bytes of a packed value with `digits` digits hold.
+fn fraction_micros(number: u64, digits: u16) -> Result<i64, Short> {
     match digits.div_ceil(2) {
-        0 => 0,
-        1 => value * 10_000,
-        2 => value.saturating_mul(100),
-        _ => value,
+        0 => Ok(0),
+        1 => micros(number * 10_000),
+        2 => micros(number * 100),
+        _ => micros(number),
     }
+}
+
+/// Microseconds out of the fraction bytes of a packed value with `digits` digits.
+pub(crate) fn fraction(bytes: &[u8], digits: u16) -> Result<u32, Short> {
+    let number = Bytes::new(bytes).big(usize::from(digits.div_ceil(2)))?;
+    u32::try_from(fraction_micros(number, digits)?).map_err(|_| Short)
+}
+
+/// Seconds of hour, minute and second in 10, 6 and 6 bits.
+pub(crate) fn clock(packed: u64, last_hour: u64) -> Result<i64, Short> {
+    let (hour, minute, second) = (packed >> 12, packed >> 6 & 63, packed & 63);
+    if hour > last_hour || minute > 59 || second > 59 {
+        return Err(Short);
+    }
+    i64::try_from(hour * 3_600 + minute * 60 + second).map_err(|_| Short)
+}
+
+/// A day as year × 13 + month and 5 bits of day.
+pub(crate) fn packed_day(packed: u64) -> Result<Date, Short> {
+    let (year, month) = ((packed >> 5) / 13, (packed >> 5) % 13);
+    if year > 9_999 {
+        return Err(Short);
+    }
+    Ok(Date::new(year, month, packed & 31))
 }
 
 /// Seconds of a number HHMMSS.
@@ -68,30 +96,21 @@ pub(crate) fn clock_number(number: i64) -> i64 {
 /// Microseconds of a packed TIME: hour, minute and second in 10, 6 and 6 bits, then the fraction, in one number whose
 /// middle is zero.
 pub(crate) fn time(raw: &[u8], digits: u16) -> Result<i64, Short> {
-    let fraction_bytes = u32::from(digits.div_ceil(2));
-    let middle = 1_i64 << (23 + 8 * fraction_bytes);
+    let fraction_bits = 8 * u32::from(digits.div_ceil(2));
+    let middle = 1_i64.checked_shl(23 + fraction_bits).ok_or(Short)?;
     let value = i64::try_from(big(raw)).map_err(|_| Short)? - middle;
-    let (sign, value) = (value.signum(), value.abs());
-    let clock = value >> (8 * fraction_bytes);
-    let parts = value & ((1 << (8 * fraction_bytes)) - 1);
-    let micros = match fraction_bytes {
-        0 => 0,
-        1 => parts * 10_000,
-        2 => parts * 100,
-        _ => parts,
-    };
-    Ok(sign * (((clock >> 12) * 3_600 + (clock >> 6 & 63) * 60 + (clock & 63)) * 1_000_000 + micros))
+    let (sign, value) = (value.signum(), value.unsigned_abs());
+    let micros = fraction_micros(value & ((1 << fraction_bits) - 1), digits)?;
+    Ok(sign * (clock(value >> fraction_bits, 838)? * 1_000_000 + micros))
 }
 
 /// A packed DATETIME: year × 13 + month, day, hour, minute, second in 17, 5, 5, 6 and 6 bits, then the fraction.
 pub(crate) fn date_time(raw: &[u8], digits: u16) -> Result<Cell<'static>, Short> {
     let mut bytes = Bytes::new(raw);
     let value = bytes.big(5)? & 0x7f_ffff_ffff;
-    let (day, clock) = (value >> 17, i64::try_from(value & 0x1_ffff).map_err(|_| Short)?);
-    let months = day >> 5;
-    let seconds = (clock >> 12) * 3_600 + (clock >> 6 & 63) * 60 + (clock & 63);
-    let micros = i64::from(fraction(bytes.rest(), digits));
-    Ok(Cell::DateTime(Date::new(months / 13, months % 13, day & 31), seconds * 1_000_000 + micros))
+    let seconds = clock(value & 0x1_ffff, 23)?;
+    let micros = i64::from(fraction(bytes.rest(), digits)?);
+    Ok(Cell::DateTime(packed_day(value >> 17)?, seconds * 1_000_000 + micros))
 }
 
 /// A time as MySQL prints it: `-838:59:59.000000`.
@@ -126,6 +145,8 @@ mod tests {
         // -00:00:00.01 with two digits is documented as 7FFFFF FF.
         assert_eq!(time(&[0x7f, 0xff, 0xff, 0xff], 2), Ok(-10_000));
         assert_eq!(time(&[0x80, 0x00, 0x00], 0), Ok(0));
+        assert_eq!(time(&[0x80, 0x00, 0x3c], 0), Err(Short), "60 seconds");
+        assert_eq!(time(&[0x80, 0x00, 0x00, 200], 2), Err(Short), "200 hundredths");
         let mut text = String::new();
         print_time(-3_020_399_000_000, 0, &mut text);
         assert_eq!(text, "-838:59:59");

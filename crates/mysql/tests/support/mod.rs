@@ -75,11 +75,7 @@ impl Db {
             std::fs::read_to_string(format!("/proc/{}/stat", process.trim())).map_or(true, |stat| stat.contains(") Z "))
         });
         assert!(gone, "the server is gone");
-        let script = match self.flavor {
-            Flavor::MySql => "mysqld",
-            Flavor::MariaDb => "mariadbd",
-        };
-        let script = headwater_testkit::repository().join("scripts").join(script);
+        let script = self.flavor.script();
         // The last threads of the killed process may still hold its files and its port.
         let up = within(Duration::from_secs(60), || {
             let status = Command::new(&script).arg("start").arg(folder).stdin(Stdio::null()).status();
