@@ -34,7 +34,7 @@ pub trait Source: Send + Sync {
 /// What one pull brings.
 #[derive(Debug)]
 pub enum Read {
-    /// Changes with their runs. Never empty.
+    /// Changes with their runs. Empty only where it ends a transaction all of whose rows came before.
     Rows(ChangeBatch),
     /// A changed table definition; rows behind it have the new one.
     Schema(SchemaChange),

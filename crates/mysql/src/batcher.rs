@@ -31,7 +31,7 @@ impl Batcher {
         self.runs.last().map_or(0, |run| run.end)
     }
 
-    fn open_rows(&self) -> usize {
+    pub(crate) fn open_rows(&self) -> usize {
         self.builders.rows() - self.closed_rows()
     }
 
@@ -97,25 +97,74 @@ impl Batcher {
         let bytes = self.builders.bytes();
         let runs = std::mem::take(&mut self.runs);
         let mut ops = std::mem::take(&mut self.ops);
-        if runs.last().is_none_or(|run| run.end == 0) && self.builders.rows() > 0 {
+        if runs.is_empty() && self.builders.rows() > 0 {
             self.builders.finish()?;
         }
-        if let Some(last) = runs.last() {
-            if last.end == 0 {
-                self.moved = Some(last.position.clone());
-            } else {
-                self.moved = None;
-                let rows = self.builders.finish()?;
-                let keep = keep.min(rows.num_rows());
-                ops.truncate(keep);
-                let batch = if ops.is_empty() {
-                    ChangeBatch::insert_only(self.table.clone(), rows.slice(0, keep))
-                } else {
-                    ChangeBatch::new(self.table.clone(), rows.slice(0, keep), ops)?
-                };
-                return Ok(Some(Message::Rows(batch.with_runs(runs)?, bytes)));
-            }
+        if runs.is_empty() {
+            return Ok(self.moved.take().map(Message::Moved));
         }
-        Ok(self.moved.take().map(Message::Moved))
+        // Without rows it is the end of a transaction all of whose rows were handed over: an end is never a mere move.
+        self.moved = None;
+        let rows = self.builders.finish()?;
+        let keep = keep.min(rows.num_rows());
+        ops.truncate(keep);
+        let batch = if ops.is_empty() {
+            ChangeBatch::insert_only(self.table.clone(), rows.slice(0, keep))
+        } else {
+            ChangeBatch::new(self.table.clone(), rows.slice(0, keep), ops)?
+        };
+        Ok(Some(Message::Rows(batch.with_runs(runs)?, bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn batcher() -> Batcher {
+        let schema = Arc::new(Schema::new(vec![Field::new("s", DataType::Utf8, false)]));
+        Batcher::new(TableId::bare("t"), Builders::new(schema).expect("a known type"), 7)
+    }
+
+    fn row(batcher: &mut Batcher) {
+        batcher.builders.append_text(0, "x").expect("a text");
+        batcher.builders.end_row();
+        batcher.ops.push(Op::Insert);
+    }
+
+    fn place(offset: u64) -> LogPlace {
+        LogPlace { file: "b.1".into(), offset, gtids: None }
+    }
+
+    /// Rows, and for each run its end, whether it ends the transaction, and the ordinal.
+    fn rows(message: Option<Message>) -> (usize, Vec<(usize, bool, u64)>) {
+        let Some(Message::Rows(batch, _)) = message else { panic!("no rows") };
+        (batch.len(), batch.runs().iter().map(|run| (run.end, run.ends_transaction, run.position.ordinal)).collect())
+    }
+
+    #[test]
+    fn a_transaction_whose_rows_were_all_handed_over_still_ends() {
+        let mut batcher = batcher();
+        row(&mut batcher);
+        assert_eq!(rows(batcher.flush("b.1:4").expect("a batch")), (1, vec![(1, false, 8)]));
+        batcher.end_transaction(&place(9));
+        assert!(batcher.can_flush());
+        assert_eq!(rows(batcher.flush("b.1:9").expect("a batch")), (0, vec![(0, true, 9)]));
+        // The next transaction does not inherit anything.
+        row(&mut batcher);
+        batcher.end_transaction(&place(20));
+        assert_eq!(rows(batcher.flush("b.1:20").expect("a batch")), (1, vec![(1, true, 11)]));
+    }
+
+    #[test]
+    fn a_transaction_without_wanted_rows_is_a_mere_move() {
+        let mut batcher = batcher();
+        batcher.end_transaction(&place(9));
+        let message = batcher.flush("b.1:9").expect("a message");
+        assert!(matches!(message, Some(Message::Moved(position)) if position.ordinal == 8));
     }
 }

@@ -120,6 +120,11 @@ impl Config {
     pub(crate) fn wants(&self, database: &str, table: &str) -> bool {
         self.databases.is_match(database) && self.tables.is_match(table)
     }
+
+    /// Whether a database may have tables that are to be read.
+    pub(crate) fn wants_database(&self, database: &str) -> bool {
+        self.databases.is_match(database)
+    }
 }
 
 fn pattern(options: &Options, name: &str) -> Result<Regex> {

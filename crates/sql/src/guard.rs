@@ -38,10 +38,17 @@ fn fallible(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
 
 /// `left AND right` or `left OR right`; `right` is evaluated where `left` leaves the answer open.
 #[derive(Debug, Eq)]
-struct Guard {
+pub(crate) struct Guard {
     is_and: bool,
     left: Arc<dyn PhysicalExpr>,
     right: Arc<dyn PhysicalExpr>,
+}
+
+impl Guard {
+    /// Both sides, and what stands between them.
+    pub(crate) fn sides(&self) -> (&Arc<dyn PhysicalExpr>, &'static str, &Arc<dyn PhysicalExpr>) {
+        (&self.left, if self.is_and { "AND" } else { "OR" }, &self.right)
+    }
 }
 
 impl PartialEq for Guard {

@@ -233,6 +233,10 @@ impl<'a> Running<'a> {
         input.rows_at = self.settings.clock.ticks();
         let node = input.node;
         self.changed = true;
+        if changes.is_empty() {
+            // The end of a transaction all of whose rows came before.
+            return Ok(());
+        }
         self.control.add_rows_in(changes.len());
         let pushed = fitted(node, &changes).and_then(|rows| self.graph.push(node.id, rows));
         pushed.map_err(|error| self.located(error, at))

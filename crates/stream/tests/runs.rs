@@ -153,6 +153,58 @@ fn state_in_a_folder_is_taken_up_and_a_finished_run_has_nothing_to_add() {
     assert_eq!(changes(&sink), all);
 }
 
+/// A transaction whose rows come in one batch and whose end in another, without rows; then nothing, for ever.
+struct LateEnd(Control);
+
+impl Source for LateEnd {
+    fn describe(&self) -> headwater_change::SourceDescription {
+        let schema = batch(CLICKS).rows().schema();
+        headwater_change::SourceDescription { schema, mode: ChangelogMode::Append, bounded: false }
+    }
+
+    fn open(&self, _: &[headwater_change::Position]) -> Result<Box<dyn headwater_change::Reader>> {
+        Ok(Box::new(Late(0, self.0.clone())))
+    }
+}
+
+struct Late(usize, Control);
+
+impl headwater_change::Reader for Late {
+    fn next(&mut self, _: usize, _: Duration) -> Result<headwater_change::Read> {
+        let run = |end, ends_transaction| {
+            let position = headwater_change::Position::new("p", "x", 3 + u64::from(ends_transaction));
+            vec![headwater_change::Run { end, position, ends_transaction }]
+        };
+        let clicks = batch(CLICKS);
+        self.0 += 1;
+        Ok(match self.0 {
+            1 => headwater_change::Read::Rows(clicks.with_runs(run(3, false))?),
+            2 => {
+                let nothing = ChangeBatch::insert_only(TableId::bare("t"), clicks.rows().slice(0, 0));
+                headwater_change::Read::Rows(nothing.with_runs(run(0, true))?)
+            }
+            _ => {
+                self.1.stop();
+                headwater_change::Read::Idle(None)
+            }
+        })
+    }
+}
+
+#[test]
+fn an_end_that_comes_without_rows_ends_its_transaction() {
+    let mut plan = PlanBuilder::new();
+    let scan = plan.scan(&batch(CLICKS).rows().schema(), ChangelogMode::Append);
+    plan.collect(scan);
+    let control = Control::new();
+    let sink = CollectSink::new();
+    let sources = BTreeMap::from([(0, Box::new(LateEnd(control.clone())) as Box<dyn Source>)]);
+    let sinks = BTreeMap::from([(plan.0.nodes.len() as u32 - 1, Box::new(sink.clone()) as Box<dyn Sink>)]);
+    let backend = Box::new(MemoryBackend::new());
+    let summary = run(&plan.0, sources, sinks, backend, &settings(1, 0), &control).expect("a stop is heard");
+    assert_eq!((summary.rows_in, changes(&sink).len()), (3, 3), "committed");
+}
+
 #[test]
 fn state_of_another_plan_is_refused_with_a_hint() {
     let folder = tempfile::tempdir().expect("folder");

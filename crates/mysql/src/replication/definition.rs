@@ -1,6 +1,9 @@
-//! What the log says of tables: statements that define them, TABLE_MAP events, and the plan by which rows are read.
+//! What the log says of tables: TABLE_MAP events, and the plan by which rows are read.
 //!
 //! The law: rows are read by the definition that held where they were written; where that cannot be known, they are not.
+//! An event that names its columns says it. Without names a definition is known from the catalog, which holds at its
+//! place of the log ([`Catalog`](super::catalog::Catalog)), as long as no statement between there and here changes the
+//! table: the reader goes ahead to see ([`ahead`](super::ahead)).
 
 use std::sync::Arc;
 
@@ -9,12 +12,10 @@ use headwater_change::{Error, ErrorKind, Place, Result, SchemaChange, TableId};
 
 use super::Log;
 use crate::check;
-use crate::client;
 use crate::queue::Message;
 use crate::rows::event::Plan;
 use crate::rows::table_map::TableMap;
 use crate::schema::Column;
-use crate::statement::{self, Meaning};
 
 /// A wanted table in the log.
 pub(super) struct Mapped {
@@ -24,55 +25,6 @@ pub(super) struct Mapped {
 }
 
 impl Log<'_> {
-    pub(super) fn statement(&mut self, data: &[u8]) -> Result<()> {
-        let (database, sql) = statement::read(data).map_err(|_| self.damaged("a QUERY event"))?;
-        match statement::meaning(&sql) {
-            Meaning::Begin => {
-                self.transaction.begun = true;
-                self.transaction.open = true;
-                return Ok(());
-            }
-            Meaning::End => {
-                self.end();
-                return Ok(());
-            }
-            Meaning::Inside => return Ok(()),
-            meaning @ (Meaning::Rows | Meaning::Emptying) => {
-                if let Some(table) = statement::names_wanted(&sql, &database, self.config) {
-                    return Err(self.unlogged(meaning, &table, sql));
-                }
-            }
-            Meaning::Other => {}
-        }
-        // A definition may have changed: look at every table again.
-        self.ddl = Some(sql);
-        self.maps.clear();
-        if !self.transaction.begun {
-            self.end();
-        }
-        Ok(())
-    }
-
-    fn unlogged(&self, meaning: Meaning, table: &str, sql: String) -> Error {
-        if meaning == Meaning::Rows {
-            return self
-                .fault(
-                    ErrorKind::Data,
-                    "mysql.statement_event",
-                    format!("rows of {table} were changed by a statement in the log"),
-                )
-                .detail(sql)
-                .hint("SET GLOBAL binlog_format='ROW'; no session may set it otherwise");
-        }
-        self.fault(
-            ErrorKind::Fenced,
-            "mysql.table_emptied",
-            format!("the table {table} was emptied without row events"),
-        )
-        .detail(sql)
-        .hint("start anew with a snapshot: delete the state of this source; use DELETE instead of TRUNCATE")
-    }
-
     pub(super) async fn table_map(&mut self, data: &[u8]) -> Result<()> {
         let (id, database, table) = TableMap::name(data).map_err(|_| self.damaged("a TABLE_MAP event"))?;
         match self.maps.get(&id) {
@@ -86,61 +38,88 @@ impl Log<'_> {
             return Ok(());
         }
         let map = TableMap::read(data, self.server.flavor).map_err(|_| self.damaged("a TABLE_MAP event"))?;
-        let plan = self.plan(&map).await?;
-        self.maps.insert(id, Some(Mapped { data: data.to_vec(), map, plan }));
+        if let Some(plan) = self.plan(&map).await? {
+            self.maps.insert(id, Some(Mapped { data: data.to_vec(), map, plan }));
+        }
         Ok(())
     }
 
-    /// How a table is read, as it is defined at this place of the log.
-    async fn plan(&mut self, map: &TableMap) -> Result<Arc<Plan>> {
-        let name = (map.database.clone(), map.table.clone());
-        let known = self.plans.get(&name);
-        if let Some((wires, plan)) = known
-            && *wires == map.wires
-            && match &map.columns {
-                Some(columns) => *columns == plan.columns,
-                None => self.ddl.is_none(),
-            }
-        {
-            return Ok(Arc::clone(plan));
-        }
+    /// How a table is read, as it is defined at this place of the log; `None` where the log must be looked at ahead first.
+    async fn plan(&mut self, map: &TableMap) -> Result<Option<Arc<Plan>>> {
+        self.reach_catalog();
+        let key = self.habits.key(&map.database, &map.table);
         let columns = match &map.columns {
-            Some(columns) => columns.clone(),
-            None => {
-                let mut conn = client::connect(&self.config.access, &[]).await?;
-                let columns = check::columns(&mut conn, &map.database, &map.table).await?;
-                let _ = conn.disconnect().await;
-                self.ddl = None;
-                columns
-            }
+            Some(columns) => columns,
+            None => match self.known.get(&key).and_then(|known| known.columns.as_ref()) {
+                Some(columns) => columns,
+                None if self.ahead.as_ref().is_some_and(|ahead| ahead.from == self.place) => {
+                    return Err(self.not_known(map));
+                }
+                None => {
+                    self.again = true;
+                    self.look_ahead = true;
+                    return Ok(None);
+                }
+            },
         };
+        if let Some((wires, plan)) = self.plans.get(&key)
+            && *wires == map.wires
+            && *columns == plan.columns
+        {
+            return Ok(Some(Arc::clone(plan)));
+        }
         let fits = columns.len() == map.wires.len()
             && columns.iter().zip(&map.wires).all(|(column, wire)| wire.carries(&column.kind));
         if !fits {
-            return Err(self
-                .fault(ErrorKind::Fenced, "mysql.schema_mismatch", format!("{}.{} was defined otherwise at this place of the log than it is now", map.database, map.table))
-                .hint("SET GLOBAL binlog_row_metadata='FULL'; so that the log itself describes its tables, and start anew with a snapshot"));
+            return Err(self.not_known(map));
         }
-        let plan = check::plan(&self.schema, &map.database, &map.table, columns, self.policy)
+        let plan = check::plan(&self.schema, &map.database, &map.table, columns.clone(), self.policy)
             .map_err(|error| error.at(Place::Position(format!("{}:{}", self.file, self.offset))))?;
         let plan = Arc::new(plan);
-        let before = self.plans.insert(name, (map.wires.clone(), Arc::clone(&plan)));
+        let before = self.plans.insert(key.clone(), (map.wires.clone(), Arc::clone(&plan)));
         if let Some((_, before)) = before
             && !same_columns(&before.columns, &plan.columns)
         {
-            self.schema_changed(&before, &plan).await?;
+            let ddl = self.ddl.remove(&key);
+            self.schema_changed(&before, &plan, ddl).await?;
         }
-        Ok(plan)
+        Ok(Some(plan))
     }
 
-    async fn schema_changed(&mut self, before: &Plan, after: &Plan) -> Result<()> {
+    /// An event without names of columns, of a table that is not what the catalog says.
+    fn not_known(&self, map: &TableMap) -> Error {
+        let table = format!("{}.{}", map.database, map.table);
+        let error = self.fault(
+            ErrorKind::Fenced,
+            "mysql.schema_mismatch",
+            format!(
+                "{table} was defined otherwise at this place of the log than it is now, and the log does not say how"
+            ),
+        );
+        let key = self.habits.key(&map.database, &map.table);
+        let error = match self.ahead.as_ref().and_then(|ahead| ahead.change_of(&key)) {
+            Some(statement) => error.detail(statement),
+            None => error,
+        };
+        error.hint("SET GLOBAL binlog_row_metadata='FULL'; so that the log itself describes its tables, and start anew with a snapshot")
+    }
+
+    /// From the catalog's place on the catalog holds.
+    pub(super) fn reach_catalog(&mut self) {
+        if self.catalog.is_before(&self.file, self.offset) {
+            self.known.extend(std::mem::take(&mut self.catalog.tables));
+            self.catalog.place = None;
+        }
+    }
+
+    async fn schema_changed(&mut self, before: &Plan, after: &Plan, ddl: Option<String>) -> Result<()> {
         // A definition changes between transactions; what was read so far comes first.
         self.flush().await?;
         let change = SchemaChange {
             table: TableId::new(after.database.as_str(), after.table.as_str()),
             before: Some(described(&before.columns)),
             after: Some(described(&after.columns)),
-            ddl: self.ddl.take(),
+            ddl,
             position: self.batcher.here(&self.place),
         };
         self.queue.push(Message::Schema(change)).await;

@@ -7,21 +7,30 @@ use super::Log;
 use crate::queue::Message;
 use crate::rows::event::{Change, Trouble, change_of, decode_rows_event};
 
-const QUERY: u8 = 2;
-const ROTATE: u8 = 4;
+pub(super) const QUERY: u8 = 2;
+pub(super) const ROTATE: u8 = 4;
 const FORMAT: u8 = 15;
 const XID: u8 = 16;
+pub(super) const EXECUTE_LOAD: u8 = 18;
 const TABLE_MAP: u8 = 19;
 const INCIDENT: u8 = 26;
-const HEARTBEAT: u8 = 27;
+pub(super) const HEARTBEAT: u8 = 27;
 pub(super) const GTID: u8 = 33;
 const ANONYMOUS_GTID: u8 = 34;
 const XA_PREPARE: u8 = 38;
 const PARTIAL_UPDATE: u8 = 39;
 const PAYLOAD: u8 = 40;
-const HEARTBEAT_V2: u8 = 41;
+pub(super) const HEARTBEAT_V2: u8 = 41;
 pub(super) const TAGGED_GTID: u8 = 42;
 pub(super) const MARIADB_GTID: u8 = 162;
+
+/// Events that bring nothing: STOP, INTVAR, APPEND_BLOCK, DELETE_FILE, RAND, USER_VAR, BEGIN_LOAD_QUERY, IGNORABLE,
+/// ROWS_QUERY, PREVIOUS_GTIDS, TRANSACTION_CONTEXT, VIEW_CHANGE; of MariaDB ANNOTATE_ROWS, BINLOG_CHECKPOINT, GTID_LIST;
+/// heartbeats within a transaction.
+const KNOWN: [u8; 17] = [3, 5, 9, 11, 13, 14, 17, 28, 29, 35, 36, 37, 160, 161, 163, HEARTBEAT, HEARTBEAT_V2];
+
+/// The flag of events that a reader may step over without knowing them.
+const IGNORABLE: u16 = 0x80;
 
 impl Log<'_> {
     pub(super) async fn event(&mut self, event: &Event) -> Result<()> {
@@ -41,8 +50,8 @@ impl Log<'_> {
         }
         match kind {
             TABLE_MAP => self.table_map(data).await?,
-            QUERY => self.statement(data)?,
-            XID => self.end(),
+            QUERY | EXECUTE_LOAD => self.statement(data, kind == EXECUTE_LOAD)?,
+            XID => self.end()?,
             XA_PREPARE => self.prepared(data)?,
             GTID | ANONYMOUS_GTID | TAGGED_GTID | MARIADB_GTID => self.begin(event)?,
             ROTATE => self.rotate(without_checksum(event), header.log_pos() == 0)?,
@@ -67,7 +76,7 @@ impl Log<'_> {
                     .fault(ErrorKind::Data, "mysql.log_bin_compress", "a compressed event cannot be read")
                     .hint("SET GLOBAL log_bin_compress=OFF;"));
             }
-            164 | 172.. => {
+            _ if !KNOWN.contains(&kind) && header.flags_raw() & IGNORABLE == 0 => {
                 return Err(self.fault(
                     ErrorKind::Data,
                     "mysql.event",
@@ -89,7 +98,7 @@ impl Log<'_> {
         Ok(())
     }
 
-    fn rotate(&mut self, data: &[u8], fake: bool) -> Result<()> {
+    pub(super) fn rotate(&mut self, data: &[u8], fake: bool) -> Result<()> {
         let (offset, name) = data.split_first_chunk::<8>().ok_or_else(|| self.damaged("a ROTATE event"))?;
         self.file = String::from_utf8_lossy(name).into_owned();
         self.offset = u64::from_le_bytes(*offset);
@@ -107,6 +116,9 @@ impl Log<'_> {
             None => return Err(self.damaged("a row event without its TABLE_MAP event")),
         };
         self.transaction.events += 1;
+        if self.transaction.is_stepped_over() {
+            return Ok(());
+        }
         // Of a transaction that was interrupted the rows handed over already are counted, not the events: the server that
         // the log is read from now may have cut them otherwise.
         let skip = self.batcher.handed_rows().saturating_sub(self.transaction.rows);
@@ -136,7 +148,7 @@ impl Log<'_> {
 }
 
 /// The data of an event that may come before the log says that it has checksums: a checksum that fits is taken off.
-fn without_checksum(event: &Event) -> &[u8] {
+pub(super) fn without_checksum(event: &Event) -> &[u8] {
     let (header, data) = (event.header(), event.data());
     let Some((body, checksum)) = data.split_last_chunk::<4>() else { return data };
     let mut hasher = crc32fast::Hasher::new();

@@ -3,15 +3,19 @@
 //! ```text
 //!  session (connect, wait, flush) ─► dump (request, why it broke)
 //!      └─► event (which event is it) ─► transaction (begin, end)
-//!                                    └► definition (statements, TABLE_MAP, plans)
+//!                                    ├► statement (what passes, what stops the reader)
+//!                                    └► definition (TABLE_MAP, plans) ─► catalog, ahead (what holds at a place)
 //! ```
 //!
 //! The law: every transaction behind the start is delivered once. After an interruption reading goes on behind the last
 //! transaction that ended; of one that was partly handed over the rows already handed over are stepped over.
 
+mod ahead;
+mod catalog;
 mod definition;
 mod dump;
 mod event;
+mod statement;
 mod transaction;
 
 use std::collections::HashMap;
@@ -24,9 +28,11 @@ use headwater_change::{Error, ErrorKind, Place, Result};
 use mysql_async::BinlogStream;
 use mysql_async::binlog::events::Event;
 
+use self::ahead::Ahead;
+use self::catalog::{Catalog, Habits, Known};
 use self::definition::Mapped;
 pub(crate) use self::dump::startup_place;
-use self::transaction::Transaction;
+use self::transaction::{Cancelled, Transaction};
 use crate::batcher::Batcher;
 use crate::check::Server;
 use crate::client;
@@ -43,6 +49,8 @@ enum Stop {
     Closed,
     /// The connection broke, for this reason.
     Broken(Error),
+    /// The open transaction is to be read again, with what is known by then.
+    Again,
 }
 
 enum Waited {
@@ -68,8 +76,20 @@ pub(crate) struct Log<'a> {
     handed_events: usize,
     maps: HashMap<u64, Option<Mapped>>,
     plans: HashMap<(String, String), (Vec<Wire>, Arc<Plan>)>,
-    /// The last statement that may have changed a definition, until the tables are looked at again.
-    ddl: Option<String>,
+    /// What is known of tables at this place, by their names as the server compares them.
+    known: HashMap<(String, String), Known>,
+    /// What the server says of them, from a place on that may be ahead.
+    catalog: Catalog,
+    /// The catalog is not of the server that is read.
+    catalog_is_old: bool,
+    habits: Habits,
+    ahead: Option<Ahead>,
+    /// Statements that changed tables, until their next rows.
+    ddl: HashMap<(String, String), String>,
+    cancelled: Option<Cancelled>,
+    /// The session is to end as [`Stop::Again`], and the log to be looked at ahead before that.
+    again: bool,
+    look_ahead: bool,
 }
 
 impl<'a> Log<'a> {
@@ -97,7 +117,15 @@ impl<'a> Log<'a> {
             handed_events: 0,
             maps: HashMap::new(),
             plans: HashMap::new(),
-            ddl: None,
+            known: HashMap::new(),
+            catalog: Catalog::default(),
+            catalog_is_old: true,
+            habits: Habits::default(),
+            ahead: None,
+            ddl: HashMap::new(),
+            cancelled: None,
+            again: false,
+            look_ahead: false,
         }
     }
 
@@ -107,19 +135,22 @@ impl<'a> Log<'a> {
         let mut waited = Duration::ZERO;
         loop {
             let before = self.place.clone();
-            let broken = match self.session().await {
-                Ok(Stop::Closed) => return Ok(()),
-                Ok(Stop::Broken(error)) => error,
-                Err(error) if error.kind() == ErrorKind::Remote => error,
-                Err(error) => {
-                    // What was read in full comes before the error.
-                    self.give_up_open().await?;
-                    return Err(error);
-                }
-            };
+            let mut stop = self.session().await;
+            // What was read in full comes before anything else, errors too.
             if !self.give_up_open().await? {
                 return Ok(());
             }
+            if matches!(stop, Ok(Stop::Again)) && std::mem::take(&mut self.look_ahead) {
+                stop = self.look_ahead().await.map(|()| Stop::Again);
+            }
+            let broken = match stop {
+                Ok(Stop::Closed) => return Ok(()),
+                Ok(Stop::Again) => continue,
+                Ok(Stop::Broken(error)) => error,
+                Err(error) if error.kind() == ErrorKind::Remote => error,
+                Err(error) => return Err(error),
+            };
+            self.catalog_is_old = true;
             if self.place != before {
                 pause = Duration::from_millis(100);
                 waited = Duration::ZERO;
@@ -146,7 +177,11 @@ impl<'a> Log<'a> {
     }
 
     async fn session(&mut self) -> Result<Stop> {
-        let conn = client::connect(&self.config.access, &[]).await?;
+        let mut conn = client::connect(&self.config.access, &[]).await?;
+        if self.catalog_is_old {
+            self.read_catalog(&mut conn).await?;
+            self.catalog_is_old = false;
+        }
         let mut stream = match self.dump(conn).await {
             Ok(stream) => stream,
             Err(error) => return self.broken(error),
@@ -166,7 +201,10 @@ impl<'a> Log<'a> {
             match event {
                 Some(Ok(event)) => {
                     self.event(&event).await?;
-                    if self.batcher.is_full() && !self.flush().await? {
+                    if std::mem::take(&mut self.again) {
+                        return Ok(Stop::Again);
+                    }
+                    if self.batcher.is_full() && !self.hand_over().await? {
                         return Ok(Stop::Closed);
                     }
                 }
@@ -198,6 +236,15 @@ impl<'a> Log<'a> {
                 () = queue.taken() => {}
             }
         }
+    }
+
+    /// A full batch goes to the reader, unless its transaction may still be taken back.
+    async fn hand_over(&mut self) -> Result<bool> {
+        if self.batcher.open_rows() > 0 && self.handed_events == 0 && self.transaction.may_be_cancelled() {
+            self.transaction.surveyed = true;
+            return Ok(true);
+        }
+        self.flush().await
     }
 
     async fn flush(&mut self) -> Result<bool> {

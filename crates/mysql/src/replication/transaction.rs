@@ -1,11 +1,21 @@
-//! Where transactions begin and end, and the place in the log behind each that ended.
+//! Where transactions begin and end, the place in the log behind each that ended, and what of one was taken back.
+//!
+//! The law: rows that were rolled back do not arrive. A server writes them to its log where a transaction made or dropped
+//! a temporary table (MariaDB), and the ROLLBACK behind them. Then the transaction is read once to its end without
+//! delivering, and again without those rows; one too large for a batch is read to its end first where it may end so.
+
+use std::ops::Range;
 
 use headwater_change::{ErrorKind, Result};
 use mysql_async::binlog::events::Event;
 
 use super::Log;
 use super::event::{GTID, MARIADB_GTID, TAGGED_GTID};
-use crate::position::Gtids;
+use crate::position::{Gtids, LogPlace};
+
+/// Flags of MariaDB's GTID events: a statement without an end of its own; nothing but transactional tables.
+const STANDALONE: u8 = 1;
+const TRANSACTIONAL: u8 = 2;
 
 /// The transaction that is being read.
 #[derive(Default)]
@@ -23,6 +33,35 @@ pub(super) struct Transaction {
     pub(super) payload: bool,
     /// Where in the file the transaction ends, if its end is inside of a payload.
     pub(super) payload_end: u64,
+    /// The server says that nothing but rows of transactional tables is in it: it ends with a commit.
+    pub(super) certain: bool,
+    /// Savepoints, with the events before each.
+    savepoints: Vec<(String, usize)>,
+    /// Events that were rolled back.
+    cancelled: Vec<Range<usize>>,
+    /// The same, known from an earlier reading.
+    known: Option<Vec<Range<usize>>>,
+    /// It is read to its end only to learn what of it stays.
+    pub(super) surveyed: bool,
+}
+
+/// What of the transaction behind a place was rolled back.
+pub(super) struct Cancelled {
+    place: LogPlace,
+    events: Vec<Range<usize>>,
+}
+
+impl Transaction {
+    /// Whether the event that was counted last is not to be delivered.
+    pub(super) fn is_stepped_over(&self) -> bool {
+        let event = self.events.saturating_sub(1);
+        self.surveyed || self.known.as_ref().is_some_and(|known| known.iter().any(|range| range.contains(&event)))
+    }
+
+    /// Whether it may end otherwise than by a commit, as far as is known.
+    pub(super) fn may_be_cancelled(&self) -> bool {
+        !self.certain && self.known.is_none()
+    }
 }
 
 pub(super) enum Gtid {
@@ -38,7 +77,7 @@ impl Log<'_> {
         let data = event.data();
         let short = || self.damaged("a GTID event");
         let number = |from: usize| -> Option<u64> { data.get(from..from + 8).map(crate::bytes::little) };
-        let mut transaction = Transaction { open: true, ..Transaction::default() };
+        let mut transaction = Transaction { certain: true, ..Transaction::default() };
         match event.header().event_type_raw() {
             GTID => {
                 let uuid = data.get(1..17).and_then(|uuid| uuid.try_into().ok()).ok_or_else(short)?;
@@ -54,17 +93,83 @@ impl Log<'_> {
                 let sequence = number(0).ok_or_else(short)?;
                 let domain = data.get(8..12).map(crate::bytes::little).and_then(|n| u32::try_from(n).ok());
                 let flags = data.get(12).copied().ok_or_else(short)?;
-                transaction.begun = flags & 1 == 0;
+                transaction.begun = flags & STANDALONE == 0;
+                transaction.certain = flags & TRANSACTIONAL != 0;
                 transaction.gtid = Some(Gtid::MariaDb(domain.ok_or_else(short)?, event.header().server_id(), sequence));
             }
             _ => {}
         }
         self.transaction = transaction;
+        self.open_transaction();
         Ok(())
     }
 
-    pub(super) fn end(&mut self) {
+    /// What is known of it from an earlier reading is taken up.
+    pub(super) fn open_transaction(&mut self) {
+        if !self.transaction.open {
+            self.transaction.open = true;
+            let known = self.cancelled.as_ref().filter(|cancelled| cancelled.place == self.place);
+            self.transaction.known = known.map(|cancelled| cancelled.events.clone());
+        }
+    }
+
+    pub(super) fn savepoint(&mut self, name: String) {
+        // One of the same name takes the place of the one before.
+        self.transaction.savepoints.retain(|(known, _)| !known.eq_ignore_ascii_case(&name));
+        self.transaction.savepoints.push((name, self.transaction.events));
+    }
+
+    pub(super) fn release(&mut self, name: &str) {
+        let savepoints = &mut self.transaction.savepoints;
+        if let Some(at) = savepoints.iter().rposition(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            savepoints.truncate(at);
+        }
+    }
+
+    pub(super) fn roll_back_to(&mut self, name: &str) -> Result<()> {
+        let savepoints = &mut self.transaction.savepoints;
+        // Servers compare these names by a collation that knows more than ASCII.
+        let plain = name.is_ascii() && savepoints.iter().all(|(known, _)| known.is_ascii());
+        let found = savepoints.iter().rposition(|(known, _)| known.eq_ignore_ascii_case(name)).filter(|_| plain);
+        let Some(at) = found else {
+            return Err(self
+                .fault(ErrorKind::Data, "mysql.savepoint", format!("what was rolled back to '{name}' is not known"))
+                .hint("give savepoints names of ASCII letters, and start anew with a snapshot"));
+        };
+        let from = savepoints.get(at).map_or(0, |(_, events)| *events);
+        savepoints.truncate(at + 1);
+        self.cancel(from)
+    }
+
+    pub(super) fn roll_back(&mut self) -> Result<()> {
+        self.cancel(0)
+    }
+
+    /// The events since then do not count.
+    fn cancel(&mut self, from: usize) -> Result<()> {
+        let range = from..self.transaction.events;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let known = self.transaction.known.as_ref().is_some_and(|known| known.contains(&range));
+        if !known && from < self.handed_events {
+            return Err(self
+                .fault(ErrorKind::Data, "mysql.rolled_back", "a large transaction was rolled back after its first rows were delivered")
+                .hint("SET SESSION binlog_format='ROW' where such transactions are written, and start anew with a snapshot"));
+        }
+        self.transaction.surveyed |= !known;
+        self.transaction.cancelled.push(range);
+        Ok(())
+    }
+
+    pub(super) fn end(&mut self) -> Result<()> {
         let transaction = std::mem::take(&mut self.transaction);
+        if transaction.surveyed {
+            self.cancelled = Some(Cancelled { place: self.place.clone(), events: transaction.cancelled });
+            self.again = true;
+            return Ok(());
+        }
+        self.cancelled = None;
         self.handed_events = 0;
         let offset = if transaction.payload { transaction.payload_end } else { self.offset };
         self.place.file.clone_from(&self.file);
@@ -77,6 +182,7 @@ impl Log<'_> {
             _ => {}
         }
         self.batcher.end_transaction(&self.place);
+        Ok(())
     }
 
     pub(super) fn prepared(&mut self, data: &[u8]) -> Result<()> {
@@ -85,7 +191,6 @@ impl Log<'_> {
                 .fault(ErrorKind::Data, "mysql.xa", "an XA transaction prepared rows of a wanted table")
                 .hint("XA transactions are not supported: commit them in one phase"));
         }
-        self.end();
-        Ok(())
+        self.end()
     }
 }

@@ -7,13 +7,12 @@ use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::DataFusionError;
 use datafusion::physical_expr::expressions::{
-    BinaryExpr, CaseExpr, CastExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, LikeExpr, Literal, NegativeExpr,
-    NotExpr, TryCastExpr,
+    BinaryExpr, CaseExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
 };
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use headwater_change::Error;
-use headwater_sql::type_name;
+use headwater_sql::{guard_sides, spell_call};
 
 /// Values longer than this are cut in messages.
 const VALUE_LETTERS: usize = 60;
@@ -33,12 +32,6 @@ pub(crate) fn spell(expression: &dyn PhysicalExpr) -> String {
             text
         };
     }
-    if let Some(cast) = expression.downcast_ref::<CastExpr>() {
-        return format!("CAST({} AS {})", of(cast.expr()), type_name(cast.cast_type()));
-    }
-    if let Some(cast) = expression.downcast_ref::<TryCastExpr>() {
-        return format!("TRY_CAST({} AS {})", of(cast.expr()), type_name(cast.cast_type()));
-    }
     if let Some(binary) = expression.downcast_ref::<BinaryExpr>() {
         let side = |inner: &Arc<dyn PhysicalExpr>| match inner.downcast_ref::<BinaryExpr>() {
             Some(_) => format!("({})", of(inner)),
@@ -47,9 +40,10 @@ pub(crate) fn spell(expression: &dyn PhysicalExpr) -> String {
         return format!("{} {} {}", side(binary.left()), binary.op(), side(binary.right()));
     }
     if let Some(function) = expression.downcast_ref::<ScalarFunctionExpr>() {
-        let arguments: Vec<String> = function.args().iter().map(of).collect();
-        let name = function.name().trim_start_matches('$').to_uppercase();
-        return format!("{name}({})", arguments.join(", "));
+        return spell_call(function, &function.args().iter().map(of).collect::<Vec<_>>());
+    }
+    if let Some((left, word, right)) = guard_sides(expression) {
+        return format!("{} {word} {}", of(left), of(right));
     }
     rest(expression, &of)
 }
@@ -58,18 +52,11 @@ fn rest(expression: &dyn PhysicalExpr, of: &dyn Fn(&Arc<dyn PhysicalExpr>) -> St
     if let Some(not) = expression.downcast_ref::<NotExpr>() {
         return format!("NOT ({})", of(not.arg()));
     }
-    if let Some(negative) = expression.downcast_ref::<NegativeExpr>() {
-        return format!("-({})", of(negative.arg()));
-    }
     if let Some(null) = expression.downcast_ref::<IsNullExpr>() {
         return format!("{} IS NULL", of(null.arg()));
     }
     if let Some(null) = expression.downcast_ref::<IsNotNullExpr>() {
         return format!("{} IS NOT NULL", of(null.arg()));
-    }
-    if let Some(like) = expression.downcast_ref::<LikeExpr>() {
-        let not = if like.negated() { "NOT " } else { "" };
-        return format!("{} {not}LIKE {}", of(like.expr()), of(like.pattern()));
     }
     if let Some(list) = expression.downcast_ref::<InListExpr>() {
         let not = if list.negated() { "NOT " } else { "" };

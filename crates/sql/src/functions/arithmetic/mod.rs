@@ -146,12 +146,28 @@ fn result_type(operator: Operator, left: &SqlType, right: &SqlType) -> Option<Sq
     }
 }
 
+/// The function behind a chain.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct ArithmeticChain {
+pub(crate) struct ArithmeticChain {
     steps: Vec<Step>,
     result: SqlType,
     nullable: bool,
     signature: Signature,
+}
+
+impl ArithmeticChain {
+    /// `(a + b - c)`.
+    pub(crate) fn spell(&self, args: &[String]) -> String {
+        let mut text = String::from("(");
+        for (index, arg) in args.iter().enumerate() {
+            if let Some(step) = index.checked_sub(1).and_then(|step| self.steps.get(step)) {
+                text.push_str(&format!(" {} ", step.operator));
+            }
+            text.push_str(arg);
+        }
+        text.push(')');
+        text
+    }
 }
 
 impl ScalarUDFImpl for ArithmeticChain {
@@ -160,15 +176,7 @@ impl ScalarUDFImpl for ArithmeticChain {
     }
 
     fn display_name(&self, args: &[datafusion::logical_expr::Expr]) -> Planned<String> {
-        let mut text = String::from("(");
-        for (index, arg) in args.iter().enumerate() {
-            if let Some(step) = index.checked_sub(1).and_then(|step| self.steps.get(step)) {
-                text.push_str(&format!(" {} ", step.operator));
-            }
-            text.push_str(&arg.to_string());
-        }
-        text.push(')');
-        Ok(text)
+        Ok(self.spell(&args.iter().map(ToString::to_string).collect::<Vec<_>>()))
     }
 
     fn signature(&self) -> &Signature {

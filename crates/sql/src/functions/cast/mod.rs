@@ -17,7 +17,7 @@ pub(crate) mod read;
 mod text;
 mod time;
 
-pub(crate) use text::trim_fraction;
+pub(crate) use text::{CastToText, trim_fraction};
 
 use arrow::array::ArrayRef;
 use datafusion::common::{DataFusionError, Result as Planned};

@@ -42,7 +42,8 @@ fn same(call: &Call<'_>) -> Planned<ArrayRef> {
     call.array(0)
 }
 
-struct CastToText {
+/// The function behind a cast to text.
+pub(crate) struct CastToText {
     write: ValueText,
     zone: TimeZone,
     from: SqlType,
@@ -121,6 +122,11 @@ impl ScalarUDFImpl for CastToText {
 }
 
 impl CastToText {
+    /// The type that values are cast to.
+    pub(crate) fn target(&self) -> &SqlType {
+        &self.to
+    }
+
     fn value(&self, column: &ArrayRef, row: usize, text: &mut String) -> Planned<()> {
         match &self.from {
             from if from.is_bytes() => text.push_str(&String::from_utf8_lossy(column.as_binary::<i32>().value(row))),
