@@ -30,6 +30,6 @@ pub use plan::{
 };
 pub use script::Script;
 pub use session::{Outcome, Pipeline, Session};
-pub use spell::{guard_sides, spell_call};
 pub use settings::{SETTINGS, Settings};
+pub use spell::{guard_sides, spell_call};
 pub use types::{trim_value_text, type_name};
