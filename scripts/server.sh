@@ -55,9 +55,14 @@ up() {
     folder=$(mktemp -d "$(folder_root)/headwater-$KIND.XXXXXX")
     printf '%s\n' "$@" >"$folder/options"
     [[ $# -gt 0 ]] || : >"$folder/options"
+    # How names are stored is part of the data.
+    local option data_options=()
+    for option; do
+        [[ $option == --lower-case-table-names=* ]] && data_options+=("$option")
+    done
     # Of its own: a server that starts removes the temporary tables of all others there.
     mkdir "$folder/tmp"
-    if ! initialize "$(inside_of "$folder")" >"$folder/log" 2>&1; then
+    if ! initialize "$(inside_of "$folder")" ${data_options[@]+"${data_options[@]}"} >"$folder/log" 2>&1; then
         # What went wrong stands first; advice follows.
         head -20 "$folder/log" >&2
         rm -rf "$folder"

@@ -1,7 +1,7 @@
 //! Where the log is read: GTIDs, and file and offset for people and for servers without GTIDs.
 //!
-//! The token is `binlog.000003:4711` or, with GTIDs, `binlog.000003:4711;uuid:1-77` (MariaDB: `…;0-1-42`). Reading goes
-//! on by the GTIDs where there are some. The token `snapshot` stands for the middle of a snapshot, from which nothing
+//! The token is `binlog.000003:4711;uuid:1-77` (MariaDB: `…;0-1-42`), and without GTIDs `binlog.000003:4711;@uuid` with the
+//! server's uuid: files and offsets mean nothing on another one. Reading goes on by the GTIDs where there are some. The token `snapshot` stands for the middle of a snapshot, from which nothing
 //! can go on: no epoch ends there.
 
 use std::collections::BTreeMap;
@@ -23,6 +23,8 @@ pub(crate) enum Gtids {
     MySql(GtidSet),
     /// MariaDB's position: the last transaction of each domain, as `(server, sequence)`.
     MariaDb(BTreeMap<u32, (u32, u64)>),
+    /// None, but the uuid of the MySQL server whose files and offsets are meant.
+    Server([u8; 16]),
 }
 
 impl Gtids {
@@ -51,6 +53,10 @@ impl fmt::Display for Gtids {
                     write!(f, "{comma}{domain}-{server}-{sequence}")?;
                 }
                 Ok(())
+            }
+            Self::Server(uuid) => {
+                f.write_str("@")?;
+                print_uuid(uuid, f)
             }
         }
     }
@@ -114,7 +120,14 @@ impl GtidSet {
     }
 }
 
-fn parse_uuid(text: &str) -> Option<[u8; 16]> {
+fn print_uuid(uuid: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    uuid.iter().enumerate().try_for_each(|(index, byte)| {
+        let dash = if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
+        write!(f, "{dash}{byte:02x}")
+    })
+}
+
+pub(crate) fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b'-').collect();
     let number = u128::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?;
     (digits.len() == 32).then(|| number.to_be_bytes())
@@ -126,10 +139,7 @@ impl fmt::Display for GtidSet {
             if nth > 0 {
                 f.write_str(",")?;
             }
-            for (index, byte) in uuid.iter().enumerate() {
-                let dash = if matches!(index, 4 | 6 | 8 | 10) { "-" } else { "" };
-                write!(f, "{dash}{byte:02x}")?;
-            }
+            print_uuid(uuid, f)?;
             if !tag.is_empty() {
                 write!(f, ":{tag}")?;
             }
@@ -175,7 +185,10 @@ impl LogPlace {
         let Ok(offset) = offset.parse() else { return wrong("the offset is not a number") };
         let gtids = match gtids {
             None => None,
-            Some(text) => match parse_gtids(text) {
+            Some(text) => match text
+                .strip_prefix('@')
+                .map_or_else(|| parse_gtids(text), |uuid| parse_uuid(uuid).map(Gtids::Server))
+            {
                 Some(gtids) => Some(gtids),
                 None => return wrong("the GTIDs cannot be read"),
             },
@@ -216,11 +229,13 @@ mod tests {
             format!("b:4;{UUID}:1-5,{UUID}:tag:9"),
             "b:4;0-1-5,7-2-9".to_owned(),
             "b:4;".to_owned(),
+            format!("b:4;@{UUID}"),
         ] {
             assert_eq!(LogPlace::parse(&token).map(|place| place.to_string()).ok().as_deref(), Some(token.as_str()));
         }
         assert!(LogPlace::parse("snapshot").is_err());
         assert!(LogPlace::parse("b:x").is_err());
+        assert!(LogPlace::parse("b:4;@1").is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::client::{self, Flavor, query_error, row, rows, variable};
 use crate::config::Config;
 use crate::ident::ident;
 use crate::notice;
-use crate::position::{Gtids, LogPlace, SNAPSHOT_TOKEN, parse_gtids};
+use crate::position::{Gtids, LogPlace, SNAPSHOT_TOKEN, parse_gtids, parse_uuid};
 use crate::queue::Queue;
 use crate::rows::cell::Cell;
 use crate::rows::decimal;
@@ -45,7 +45,7 @@ pub(crate) async fn current_place(conn: &mut Conn, server: Server) -> Result<Log
                 None => continue,
             },
             Flavor::MySql if server.gtids => parse_gtids(&text(4)),
-            Flavor::MySql => None,
+            Flavor::MySql => parse_uuid(&variable(conn, "server_uuid").await?).map(Gtids::Server),
         };
         return Ok(LogPlace { file, offset, gtids });
     }

@@ -55,6 +55,32 @@ fn a_lock_that_is_not_given_is_waited_for_visibly_and_can_be_given_up() {
     locks(Flavor::MySql80);
 }
 
+/// Files and offsets of one server mean nothing on another.
+#[test]
+fn a_place_without_gtids_is_not_taken_to_another_server() {
+    let without = &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
+    let (Some(one), Some(two)) =
+        (Db::start("one server", Flavor::MySql, without), Db::start("another server", Flavor::MySql80, without))
+    else {
+        return;
+    };
+    let mut position = None;
+    for db in [&one, &two] {
+        db.run(&["CREATE TABLE shop.t (id INT PRIMARY KEY)", "INSERT INTO shop.t VALUES (1)"]);
+        let source = db.source("t", fields(), &[]).expect("a source");
+        if let Some(position) = position {
+            let mut reader = source.open(&[position]).expect("it is told by the reader");
+            let error = support::read_error(reader.as_mut());
+            assert_eq!((error.kind(), error.code()), (headwater_change::ErrorKind::Fenced, "mysql.other_server"));
+            return;
+        }
+        let mut reader = source.open(&[]).expect("a reader");
+        let mut batches = Vec::new();
+        read_until(reader.as_mut(), &mut batches, |b| rows(b) >= 1);
+        position = Some(ends(&batches).last().expect("an end").1.clone());
+    }
+}
+
 /// MariaDB does not translate places behind an event of 16 MB and more into GTIDs.
 fn behind_a_large_event(flavor: Flavor) {
     let Some(db) = Db::start("large event", flavor, &["--max-allowed-packet=64M", "--innodb-log-file-size=256M"])

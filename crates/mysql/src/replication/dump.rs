@@ -7,9 +7,30 @@ use mysql_async::{BinlogStream, BinlogStreamRequest, Conn, Sid};
 use super::{Log, Stop};
 use crate::check::Server;
 use crate::client::{self, Flavor, query_error};
-use crate::position::{Gtids, LogPlace};
+use crate::position::{Gtids, LogPlace, parse_uuid};
 
 impl Log<'_> {
+    /// A place without GTIDs means something on the server that it is of only.
+    pub(super) async fn same_server(&mut self, conn: &mut Conn) -> Result<()> {
+        if self.server.flavor != Flavor::MySql || !matches!(self.place.gtids, None | Some(Gtids::Server(_))) {
+            return Ok(());
+        }
+        let text = client::variable(conn, "server_uuid").await?;
+        match (&self.place.gtids, parse_uuid(&text)) {
+            (Some(Gtids::Server(known)), Some(uuid)) if *known != uuid => Err(Error::fenced(
+                "mysql.other_server",
+                "the saved place is of another server, and without GTIDs it means nothing on this one",
+            )
+            .detail(format!("this server's uuid is {text}"))
+            .hint("connect to that server; or start anew with a snapshot, with gtid_mode=ON, which survives a failover")
+            .at(Place::Position(self.place.to_string()))),
+            (_, uuid) => {
+                self.place.gtids = uuid.map(Gtids::Server);
+                Ok(())
+            }
+        }
+    }
+
     pub(super) async fn dump(&mut self, mut conn: Conn) -> mysql_async::Result<BinlogStream> {
         let nanos = self.config.heartbeat.as_nanos();
         conn.query_drop(format!("SET @master_heartbeat_period={nanos}, @source_heartbeat_period={nanos}")).await?;
@@ -34,7 +55,7 @@ impl Log<'_> {
                 .await?;
                 request
             }
-            None => {
+            None | Some(Gtids::Server(_)) => {
                 if self.server.flavor == Flavor::MariaDb {
                     conn.query_drop("SET @mariadb_slave_capability=4").await?;
                 }

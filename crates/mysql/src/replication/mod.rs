@@ -182,6 +182,7 @@ impl<'a> Log<'a> {
             self.read_catalog(&mut conn).await?;
             self.catalog_is_old = false;
         }
+        self.same_server(&mut conn).await?;
         let mut stream = match self.dump(conn).await {
             Ok(stream) => stream,
             Err(error) => return self.broken(error),

@@ -4,6 +4,7 @@ use headwater_change::{Error, ErrorKind, METADATA_KEY, Result};
 
 use super::Log;
 use super::catalog::Known;
+use crate::client::Flavor;
 use crate::statement::{self, Effect, Facts, Harm, Name, Scope, Statement, judge};
 
 impl Log<'_> {
@@ -11,6 +12,7 @@ impl Log<'_> {
     pub(super) fn effect(&self, data: &[u8], load: bool) -> Result<(Statement, Effect)> {
         let mut statement = statement::read(data, load).map_err(|_| self.damaged("a QUERY event"))?;
         statement.in_transaction = self.transaction.begun;
+        statement.mode.mariadb = self.server.flavor == Flavor::MariaDb;
         let scope = Scope {
             tables: &|database, table| self.config.wants(database, table),
             databases: &|database| self.config.wants_database(database),

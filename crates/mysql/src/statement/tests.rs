@@ -18,7 +18,14 @@ fn effect_in(statement: Statement) -> Effect {
 }
 
 fn effect(sql: &str) -> Effect {
-    effect_in(Statement { database: "shop".into(), sql: sql.into(), in_transaction: true, ..Statement::default() })
+    let mode = Mode { mariadb: true, ..Mode::default() };
+    effect_in(Statement {
+        database: "shop".into(),
+        sql: sql.into(),
+        mode,
+        in_transaction: true,
+        ..Statement::default()
+    })
 }
 
 fn stops(sql: &str) {

@@ -1,7 +1,7 @@
 //! Statements cut into words, quoted names, literals and signs, as the server that wrote them did.
 //!
-//! The law: what the server executed is never taken for a comment or a literal. Conditional comments (`/*!…*/`, `/*M!…*/`)
-//! are read as code: a server that does not execute one writes it to its log as a plain comment.
+//! The law: what the server executed is never taken for a comment or a literal. Conditional comments (`/*!…*/`, and
+//! MariaDB's `/*M!…*/`) are read as code: a server that does not execute one writes it to its log as a plain comment.
 
 /// A part of a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +42,15 @@ impl Token {
     }
 }
 
-/// What of `sql_mode` changes how a text is cut.
+/// What of the server and of its `sql_mode` changes how a text is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mode {
     /// `"` quotes names, not literals.
     pub(crate) ansi_quotes: bool,
     /// A backslash is a character like others.
     pub(crate) no_backslash_escapes: bool,
+    /// The server is a MariaDB, to which `/*M!…*/` is code. To MySQL it is a comment.
+    pub(crate) mariadb: bool,
 }
 
 /// Cuts a statement. What has no end (a quote, a comment) goes to the end of the text.
@@ -121,7 +123,7 @@ impl Lexer<'_> {
         match first {
             '#' => self.skip_behind("\n"),
             '-' if rest.get(1..2) == Some("-") && rest.chars().nth(2).is_none_or(is_blank) => self.skip_behind("\n"),
-            '/' if rest.starts_with("/*!") || rest.starts_with("/*M!") => {
+            '/' if rest.starts_with("/*!") || self.mode.mariadb && rest.starts_with("/*M!") => {
                 let sign = if rest.starts_with("/*!") { 3 } else { 4 };
                 self.skip(sign);
                 // Five or six digits are the version; what follows is code.
@@ -197,12 +199,14 @@ mod tests {
     #[test]
     fn names_literals_and_comments_are_told_apart() {
         let ansi = Mode { ansi_quotes: true, ..Mode::default() };
+        let maria = Mode { mariadb: true, ..Mode::default() };
         let raw = Mode { no_backslash_escapes: true, ..Mode::default() };
         for (sql, mode, expected) in [
             ("TRUNCATE`my table`", Mode::default(), "TRUNCATE `my table`"),
             ("a/**/b /* c */d", Mode::default(), "a b d"),
             ("/*!50000 TRUNCATE */ shop.t", Mode::default(), "TRUNCATE shop . t"),
-            ("/*M!100100 TRUNCATE shop.t */", Mode::default(), "TRUNCATE shop . t"),
+            ("/*M!100100 TRUNCATE shop.t */", maria, "TRUNCATE shop . t"),
+            ("/*M! CREATE TABLE x LIKE */ TRUNCATE t", Mode::default(), "TRUNCATE t"),
             ("/*! a /* b */ c */ d", Mode::default(), "a c d"),
             ("/*!1234 a */", Mode::default(), "1234 a"),
             ("a -- b\nc --d", Mode::default(), "a c - - d"),
@@ -223,8 +227,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn law_any_text_has_an_end(sql in "[a/*!M`'\"\\\\# \n0-9-]{0,60}|.{0,60}", ansi: bool, raw: bool) {
-            let mode = Mode { ansi_quotes: ansi, no_backslash_escapes: raw };
+        fn law_any_text_has_an_end(sql in "[a/*!M`'\"\\\\# \n0-9-]{0,60}|.{0,60}", (ansi, raw, mariadb) in any::<(bool, bool, bool)>()) {
+            let mode = Mode { ansi_quotes: ansi, no_backslash_escapes: raw, mariadb };
             prop_assert!(tokens(&sql, mode).len() <= sql.len());
         }
 
