@@ -33,7 +33,7 @@ pub(crate) fn guarded(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExp
 }
 
 fn fallible(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
-    Ok(expr.exists(|expr| Ok(expr.downcast_ref::<ScalarFunctionExpr>().is_some()))?)
+    expr.exists(|expr| Ok(expr.downcast_ref::<ScalarFunctionExpr>().is_some()))
 }
 
 /// `left AND right` or `left OR right`; `right` is evaluated where `left` leaves the answer open.
@@ -46,7 +46,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Both sides, and what stands between them.
-    pub(crate) fn sides(&self) -> (&Arc<dyn PhysicalExpr>, &'static str, &Arc<dyn PhysicalExpr>) {
+    pub(crate) fn sides(&self) -> crate::spell::Sides<'_> {
         (&self.left, if self.is_and { "AND" } else { "OR" }, &self.right)
     }
 }

@@ -29,7 +29,10 @@ pub fn spell_call(function: &ScalarFunctionExpr, args: &[String]) -> String {
     }
 }
 
+/// The left side, AND or OR, and the right side.
+pub(crate) type Sides<'a> = (&'a Arc<dyn PhysicalExpr>, &'static str, &'a Arc<dyn PhysicalExpr>);
+
 /// The sides of an AND or OR that guards its right one, with its name between them.
-pub fn guard_sides(expr: &dyn PhysicalExpr) -> Option<(&Arc<dyn PhysicalExpr>, &'static str, &Arc<dyn PhysicalExpr>)> {
+pub fn guard_sides(expr: &dyn PhysicalExpr) -> Option<Sides<'_>> {
     expr.downcast_ref::<Guard>().map(Guard::sides)
 }
