@@ -23,7 +23,7 @@ mod types;
 
 pub use catalog::{Capabilities, Connectors};
 pub use functions::{ValueText, function_names};
-pub use parse::{CreateTable, CreateView, Insert, Statement, parse};
+pub use parse::{Insert, Statement, parse};
 pub use plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, TableSpec, Watermark, Window,
     WindowAggregate,

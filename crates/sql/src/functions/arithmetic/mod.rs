@@ -57,7 +57,9 @@ impl Arithmetic {
 
     /// The chain with one operand more; gives both back where they are not numbers.
     pub(crate) fn push(mut self, operator: Operator, right: Typed) -> std::result::Result<Self, Box<(Self, Typed)>> {
-        let Some(result) = result_type(operator, &self.sql_type, &right.sql_type) else { return Err(Box::new((self, right))) };
+        let Some(result) = result_type(operator, &self.sql_type, &right.sql_type) else {
+            return Err(Box::new((self, right)));
+        };
         self.steps.push(Step { operator, left: self.sql_type, right: right.sql_type.clone(), result: result.clone() });
         self.nullable |= right.nullable;
         self.sql_type = result;

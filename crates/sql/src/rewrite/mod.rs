@@ -187,7 +187,7 @@ fn quoted(expr: &Expr) -> Option<String> {
     let quote = |ident: &Ident| format!("`{}`", ident.value.replace('`', "``"));
     match expr {
         Expr::Identifier(ident) => Some(quote(ident)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(quote),
+        Expr::CompoundIdentifier(parts) => Some(parts.iter().map(quote).collect::<Vec<_>>().join(".")),
         _ => None,
     }
 }
@@ -260,6 +260,11 @@ fn name_values(query: &mut Query) -> Result<()> {
 fn name_columns(select: &mut Select) {
     for (index, item) in select.projection.iter_mut().enumerate() {
         if let SelectItem::UnnamedExpr(expr) = item
+            && let Some(column) = column_in_parentheses(expr)
+        {
+            *expr = column;
+        }
+        if let SelectItem::UnnamedExpr(expr) = item
             && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
         {
             *item = SelectItem::ExprWithAlias {
@@ -268,6 +273,15 @@ fn name_columns(select: &mut Select) {
             };
         }
     }
+}
+
+/// `((a))` is the column `a`.
+fn column_in_parentheses(expr: &Expr) -> Option<Expr> {
+    let Expr::Nested(mut inner) = expr.clone() else { return None };
+    while let Expr::Nested(deeper) = *inner {
+        inner = deeper;
+    }
+    matches!(*inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_)).then_some(*inner)
 }
 
 /// For output that must say which window a row belongs to: puts `window_end` first in a windowed query that selects
