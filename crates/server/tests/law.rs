@@ -35,7 +35,9 @@ const UPDATING: &[&str] = &[
     "SELECT k, twice, d * a AS p, d / 3 AS q, IF(a > 1, 'y', 'n') AS f, COALESCE(a, 0) + 1 AS z FROM t WHERE a <> 2 OR a IS NULL",
     "SELECT k FROM t WHERE a > 0 UNION ALL SELECT k FROM t WHERE b > 0",
     "SELECT k FROM t UNION SELECT CAST(NULL AS STRING) FROM t",
-    "SELECT COUNT(*) AS c FROM t WHERE 1 = 1 HAVING COUNT(*) > 0",
+    "SELECT COUNT(*) AS c, COUNT(a) AS ca, SUM(b) AS s, AVG(d) AS m, MIN(n) AS lo, MAX(k) AS hi FROM t",
+    "SELECT COUNT(DISTINCT a) AS c, SUM(DISTINCT a) AS s FROM t WHERE a > 2 HAVING COUNT(*) < 2",
+    "SELECT SUM(c) AS s, COUNT(*) AS n FROM (SELECT COUNT(*) AS c FROM t WHERE a > 2 UNION ALL SELECT COUNT(*) FROM t) AS u",
 ];
 
 /// Over a history of inserts.
@@ -122,11 +124,13 @@ fn table_rows<'a>(
 }
 
 fn plan(sql: &str, mode: ChangelogMode) -> Pipeline {
-    let text = format!("{TABLE}\n{sql}");
+    let text = format!("SET 'execution.runtime-mode' = 'batch';\n{TABLE}\n{sql}");
     let script = Script::read(&text, &BTreeMap::new()).unwrap();
     let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out)).unwrap();
-    session.execute(&script, 0, &Given(mode.clone()), false).unwrap();
-    match session.execute(&script, 1, &Given(mode), false) {
+    for statement in 0..2 {
+        session.execute(&script, statement, &Given(mode.clone()), false).unwrap();
+    }
+    match session.execute(&script, 2, &Given(mode), false) {
         Ok(Outcome::Pipeline(pipeline)) => *pipeline,
         other => panic!("{sql}: {other:?}"),
     }

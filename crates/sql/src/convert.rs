@@ -29,9 +29,15 @@ use crate::session::{Pipeline, bare, fits};
 pub(crate) struct Converter {
     nodes: Vec<Node>,
     unbounded: bool,
+    batch: bool,
 }
 
 impl Converter {
+    /// Nothing yet; `batch` is the mode.
+    pub(crate) fn new(batch: bool) -> Self {
+        Self { batch, ..Self::default() }
+    }
+
     /// The finished pipeline.
     pub(crate) fn finish(self, logical: Vec<LogicalPlan>, collects: bool) -> Pipeline {
         Pipeline { plan: StreamPlan { nodes: self.nodes }, logical, bounded: !self.unbounded, collects }
@@ -294,7 +300,8 @@ impl Converter {
     ) -> Result<u32> {
         let wanted: SchemaRef = Arc::new(aggregate.schema.as_arrow().clone());
         let Some((time, window)) = window else {
-            let node = Aggregate { group, calls };
+            let row_over_nothing = self.batch && group.is_empty();
+            let node = Aggregate { group, calls, row_over_nothing };
             return Ok(self.push(NodeKind::Aggregate(node), vec![fed], wanted, ChangelogMode::Retract));
         };
         let bound = |name: &str| {

@@ -41,7 +41,10 @@ fn kind(node: &Node) -> String {
             }
         }
         NodeKind::Watermark(watermark) => format!("Watermark column {} as {}", watermark.column, watermark.delayed),
-        NodeKind::Aggregate(aggregate) => format!("Aggregate by {:?}: {}", aggregate.group, calls(&aggregate.calls)),
+        NodeKind::Aggregate(aggregate) => {
+            let over_nothing = if aggregate.row_over_nothing { "; one row over no input" } else { "" };
+            format!("Aggregate by {:?}: {}{over_nothing}", aggregate.group, calls(&aggregate.calls))
+        }
         NodeKind::WindowAggregate(aggregate) => {
             let Window::Tumble { size, offset_millis, zone } = aggregate.window;
             let zone = zone.map_or(String::new(), |zone| format!(" in {zone}"));

@@ -17,7 +17,7 @@ use crate::types::SqlType;
 
 impl Session {
     pub(super) fn plan_inserts(&self, inserts: Vec<Insert>) -> Planned<Pipeline> {
-        let mut converter = Converter::default();
+        let mut converter = Converter::new(self.settings.batch());
         let mut logical = Vec::with_capacity(inserts.len());
         for insert in inserts {
             let Entry::Table(table) = self.catalog.resolve(&insert.table).map_err(ours)?.clone() else {

@@ -195,7 +195,7 @@ impl Session {
                     .hint("give it one: CAST(NULL AS INT)"),
             ));
         }
-        let mut converter = Converter::default();
+        let mut converter = Converter::new(self.settings.batch());
         converter.collect(&logical).map_err(ours)?;
         Ok(converter.finish(vec![logical], true))
     }
