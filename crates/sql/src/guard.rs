@@ -36,6 +36,9 @@ fn fallible(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
     expr.exists(|expr| Ok(expr.downcast_ref::<ScalarFunctionExpr>().is_some()))
 }
 
+/// The left side, AND or OR, and the right side.
+pub(crate) type Sides<'a> = (&'a Arc<dyn PhysicalExpr>, &'static str, &'a Arc<dyn PhysicalExpr>);
+
 /// `left AND right` or `left OR right`; `right` is evaluated where `left` leaves the answer open.
 #[derive(Debug, Eq)]
 pub(crate) struct Guard {
@@ -46,7 +49,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Both sides, and what stands between them.
-    pub(crate) fn sides(&self) -> crate::spell::Sides<'_> {
+    pub(crate) fn sides(&self) -> Sides<'_> {
         (&self.left, if self.is_and { "AND" } else { "OR" }, &self.right)
     }
 }

@@ -31,5 +31,5 @@ pub use plan::{
 pub use script::Script;
 pub use session::{Outcome, Pipeline, Session};
 pub use settings::{SETTINGS, Settings};
-pub use spell::{guard_sides, spell_call};
+pub use spell::spell;
 pub use types::{trim_value_text, type_name};

@@ -251,7 +251,8 @@ fn main() {
     measure("tumble count per page", &windowed, &clicks, 2);
 
     let pages = Arc::new(Schema::new(vec![schema.field(0).clone(), count.result.as_ref().clone()]));
-    let grouped = NodeKind::Aggregate(Aggregate { group: vec![0], calls: vec![count.clone()], row_over_nothing: false });
+    let grouped =
+        NodeKind::Aggregate(Aggregate { group: vec![0], calls: vec![count.clone()], row_over_nothing: false });
     measure("count per page", &plan(&schema, vec![(grouped, pages, ChangelogMode::Retract)]), &clicks, 1);
 
     let keyed = keyed();
