@@ -32,8 +32,7 @@ use crate::functions::window::{TUMBLE_END, TUMBLE_ROWTIME, TUMBLE_START};
 /// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
 pub(crate) fn rewrite_query(query: &mut Query, lookup: &names::Lookup<'_>) -> Result<()> {
     finish(query.visit(&mut Rewriter))?;
-    names::unique_columns(query, lookup);
-    Ok(())
+    names::unique_columns(query, lookup)
 }
 
 /// Applies the expression rewrites to an expression in place.
@@ -215,6 +214,11 @@ fn is_call(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::Function(function) if function_name(function).is_some_and(|found| found.eq_ignore_ascii_case(name)))
 }
 
+/// Whether an expression is a bound of a window.
+fn is_window_bound(expr: &Expr) -> bool {
+    [TUMBLE_START, TUMBLE_END, TUMBLE_ROWTIME].iter().any(|name| is_call(expr, name))
+}
+
 /// `GROUP BY TUMBLE(…)` groups by both bounds, so that `TUMBLE_END` in the projection is a grouped expression.
 fn add_window_end_to_groups(select: &mut Select) {
     let GroupByExpr::Expressions(groups, _) = &mut select.group_by else { return };
@@ -324,8 +328,7 @@ impl VisitorMut for BoundFinder {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let columns = ["window_start", "window_end", "window_time"];
-        let calls = [TUMBLE_START, TUMBLE_END, TUMBLE_ROWTIME];
-        self.0 |= columns.iter().any(|name| is_column(expr, name)) || calls.iter().any(|name| is_call(expr, name));
+        self.0 |= columns.iter().any(|name| is_column(expr, name)) || is_window_bound(expr);
         ControlFlow::Continue(())
     }
 }
