@@ -17,7 +17,7 @@ use headwater_change::{ChangelogMode, Error, Result};
 
 use crate::catalog::{CatalogTable, Origin, Table};
 use crate::functions::window::{Bound, rowtime_of_end, tumble_bound};
-use crate::fuse::{fuse, is_rowtime, unaliased};
+use crate::fuse::{fuse, gives_rowtime, unaliased};
 use crate::guard::guarded;
 use crate::plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, Watermark, Window, WindowAggregate,
@@ -383,15 +383,18 @@ fn window_of(groups: &[Expr], base: &LogicalPlan) -> Result<Option<(Expr, Window
     }
     let size = u64::try_from(size).ok().filter(|size| *size > 0);
     let size = size.ok_or_else(|| Error::usage("sql.window", "a window's size must be at least a millisecond"))?;
-    let Expr::Column(column) = time else { return Err(no_rowtime(&time.to_string())) };
-    if !is_rowtime(base, column) {
-        return Err(no_rowtime(&column.name));
+    if !gives_rowtime(base, time) {
+        return Err(no_rowtime(time));
     }
     let window = Window::Tumble { size: std::time::Duration::from_millis(size), offset_millis: offset, zone };
     Ok(Some((time.clone(), window)))
 }
 
-fn no_rowtime(name: &str) -> Error {
+fn no_rowtime(time: &Expr) -> Error {
+    let Expr::Column(Column { name, .. }) = time else {
+        return Error::usage("sql.no_rowtime", "the window's time is computed, and so no time attribute")
+            .hint("take the column of the table's WATERMARK, or a window's window_time");
+    };
     Error::usage("sql.no_rowtime", format!("the window's time '{name}' is no time attribute"))
         .hint(format!("declare it in CREATE TABLE: WATERMARK FOR `{name}` AS `{name}` - INTERVAL '5' SECOND"))
 }

@@ -79,7 +79,7 @@ pub(crate) fn unaliased(expr: &Expr) -> &Expr {
 }
 
 /// Whether a column of a relation is event time with a watermark behind it.
-pub(crate) fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
+fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
     let at = |schema: &DFSchema, index: usize| {
         let (qualifier, field) = schema.qualified_field(index);
         Column::new(qualifier.cloned(), field.name())
@@ -114,7 +114,7 @@ pub(crate) fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
 }
 
 /// Whether an expression over a relation is event time: a column that is, or the last instant of a window over one.
-fn gives_rowtime(input: &LogicalPlan, expr: &Expr) -> bool {
+pub(crate) fn gives_rowtime(input: &LogicalPlan, expr: &Expr) -> bool {
     match (unaliased(expr), tumble_bound(unaliased(expr))) {
         (Expr::Column(column), _) | (_, Some(BoundOf { bound: Bound::Rowtime, time: Expr::Column(column), .. })) => {
             is_rowtime(input, column)
