@@ -85,6 +85,11 @@ impl Table {
         }
     }
 
+    /// What the connector gets to write.
+    pub(crate) fn sink_spec(&self) -> TableSpec {
+        self.spec(&self.writable().iter().map(|(index, _)| *index).collect::<Vec<_>>())
+    }
+
     /// Declared columns that an INSERT fills, with their physical index.
     pub(crate) fn writable(&self) -> Vec<(usize, FieldRef)> {
         self.columns
