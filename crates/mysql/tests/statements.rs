@@ -91,6 +91,8 @@ const EMPTYING: &[&[&str]] = &[
         "ALTER TABLE x EXCHANGE PARTITION a WITH TABLE t",
     ],
     &["RENAME TABLE t TO x, u TO t, x TO u"],
+    &["RENAME TABLE data TO x"],
+    &["DROP TABLE u, data"],
     &["ALTER TABLE u RENAME TO t_1"],
     &["ALTER TABLE t RENAME x"],
 ];
@@ -137,7 +139,7 @@ fn stops(db: &Db) {
         }
     }
     assert!(taken > EMPTYING.len() / 2, "{taken}");
-    if db.flavor == Flavor::MariaDb {
+    if !db.flavor.is_mysql() {
         let error = stopped_by(db, &["/*M!100100 TRUNCATE t */"]).expect("taken");
         assert_eq!(error.code(), "mysql.table_emptied", "{error:?}");
     }
@@ -207,7 +209,7 @@ fn passes(db: &Db) {
     }
     assert_eq!(rows(&batches), 3 + PASSING.len(), "nothing else arrived");
     // Only MySQL says which databases a statement wrote.
-    if db.flavor == Flavor::MySql {
+    if db.flavor.is_mysql() {
         db.run(&["CREATE DATABASE other", "CREATE TABLE other.x (id INT)"]);
         assert!(session(db, &[STATEMENT, "INSERT INTO other.x VALUES (1)"]));
         db.run(&["INSERT INTO shop.t VALUES (99, 0)"]);
@@ -316,8 +318,18 @@ fn statements_stop_the_reader_or_pass_on_mysql() {
 }
 
 #[test]
+fn statements_stop_the_reader_or_pass_on_mysql_8_0() {
+    everything(Flavor::MySql80);
+}
+
+#[test]
 fn statements_stop_the_reader_or_pass_on_mariadb() {
     everything(Flavor::MariaDb);
+}
+
+#[test]
+fn statements_stop_the_reader_or_pass_on_mariadb_11_8() {
+    everything(Flavor::MariaDb118);
 }
 
 #[test]
