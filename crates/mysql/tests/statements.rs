@@ -184,7 +184,11 @@ const PASSING: &[&[&str]] = &[
     &["CREATE TEMPORARY TABLE t (id INT)", "INSERT INTO t VALUES (1)", "DROP TABLE t"],
     &["CREATE USER IF NOT EXISTS 'x'@'%'", "GRANT SELECT ON shop.t TO 'x'@'%'", "DROP USER 'x'@'%'"],
     &["CREATE PROCEDURE p() TRUNCATE t", "DROP PROCEDURE p"],
-    &["CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO TRUNCATE t", "ALTER EVENT e RENAME TO f", "DROP EVENT f"],
+    &[
+        "CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01 00:00:00' DO TRUNCATE t",
+        "ALTER EVENT e RENAME TO f",
+        "DROP EVENT f",
+    ],
     &["CREATE VIEW v AS SELECT * FROM t", "DROP VIEW v"],
     &["ANALYZE TABLE t", "OPTIMIZE TABLE t", "FLUSH TABLES"],
     &["CREATE INDEX i ON t (v)", "DROP INDEX i ON t"],
@@ -305,7 +309,10 @@ fn positions_again(db: &Db, batches: &[headwater_change::ChangeBatch]) -> Option
 }
 
 fn everything(flavor: Flavor) {
-    let Some(db) = Db::start("statements", flavor, &[]) else { return };
+    // With GTIDs MySQL 8.0 takes no CREATE TABLE … SELECT.
+    let without: &[&str] = &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"];
+    let arguments = if flavor == Flavor::MySql80 { without } else { &[] };
+    let Some(db) = Db::start("statements", flavor, arguments) else { return };
     passes(&db);
     rolled_back_rows_do_not_arrive(&db);
     loaded_files_stop(&db);

@@ -138,7 +138,7 @@ impl<'a> Cursor<'a> {
             }
             // `a.b.c` is read as `a.b` and as `b.c`.
             ahead.at = start + 1;
-            if ahead.eat_sign('.') && ahead.peek_at(1).is_some_and(|next| !next.is_sign('.')) {
+            if ahead.eat_sign('.') && ahead.peek_at(1).is_none_or(|next| !next.is_sign('.')) {
                 ahead.next();
             }
         }
