@@ -83,6 +83,8 @@ pub(crate) struct Log<'a> {
     /// The catalog is not of the server that is read.
     catalog_is_old: bool,
     habits: Habits,
+    /// Why the tables cannot be read as they are now. A statement between here and there says so first, or this does.
+    pub(crate) doubt: Option<Error>,
     ahead: Option<Ahead>,
     /// Statements that changed tables, until their next rows.
     ddl: HashMap<(String, String), String>,
@@ -121,6 +123,7 @@ impl<'a> Log<'a> {
             catalog: Catalog::default(),
             catalog_is_old: true,
             habits: Habits::default(),
+            doubt: None,
             ahead: None,
             ddl: HashMap::new(),
             cancelled: None,
@@ -183,6 +186,7 @@ impl<'a> Log<'a> {
             self.catalog_is_old = false;
         }
         self.same_server(&mut conn).await?;
+        self.doubted()?;
         let mut stream = match self.dump(conn).await {
             Ok(stream) => stream,
             Err(error) => return self.broken(error),
