@@ -186,11 +186,11 @@ impl<'a> Log<'a> {
             self.catalog_is_old = false;
         }
         self.same_server(&mut conn).await?;
-        self.doubted()?;
         let mut stream = match self.dump(conn).await {
             Ok(stream) => stream,
             Err(error) => return self.broken(error),
         };
+        self.doubted()?;
         let patience = self.config.heartbeat * 3 + self.config.access.connect_timeout;
         loop {
             let event = match stream.next().now_or_never() {
