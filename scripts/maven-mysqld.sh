@@ -37,10 +37,10 @@ options() { # data folder
     printf '%s\n' --no-defaults "--user=$(id -un)" "--basedir=$ROOT" "--datadir=$1" "--tmpdir=${1%data}tmp" "--lc-messages-dir=$ROOT/share"
 }
 
-initialize() { # data folder
+initialize() { # data folder, option…
     local all
     mapfile -t all < <(options "$1")
-    "$ROOT/bin/mysqld" "${all[@]}" --initialize-insecure
+    "$ROOT/bin/mysqld" "${all[@]}" --initialize-insecure "${@:2}"
 }
 
 serve() { # folder, data folder, port, option…

@@ -10,11 +10,15 @@ use crate::client::{self, Flavor, query_error, row, rows, variable};
 use crate::ident::ident;
 use crate::notice;
 
-/// Checks the server's settings and each wanted table.
-pub(crate) async fn check(conn: &mut Conn, server: Server, tables: &[(String, String)]) -> Result<()> {
+/// Checks the server's settings.
+pub(crate) async fn settings(conn: &mut Conn, tables: &[(String, String)]) -> Result<()> {
     metadata(conn).await?;
     replica(conn).await?;
-    filters(conn, tables).await?;
+    filters(conn, tables).await
+}
+
+/// Checks each wanted table.
+pub(crate) async fn tables(conn: &mut Conn, server: Server, tables: &[(String, String)]) -> Result<()> {
     let cascades_are_logged =
         server.flavor == Flavor::MySql && variable(conn, "innodb_native_foreign_keys").await? == "0";
     for (database, table) in tables {

@@ -22,6 +22,9 @@ mod check;
 pub mod client;
 mod config;
 mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod ident;
 pub mod notice;
 mod position;

@@ -1,8 +1,8 @@
 //! Where the log is read: GTIDs, and file and offset for people and for servers without GTIDs.
 //!
 //! The token is `binlog.000003:4711;uuid:1-77` (MariaDB: `…;0-1-42`), and without GTIDs `binlog.000003:4711;@uuid` with the
-//! server's uuid: files and offsets mean nothing on another one. Reading goes on by the GTIDs where there are some. The token `snapshot` stands for the middle of a snapshot, from which nothing
-//! can go on: no epoch ends there.
+//! server's uuid: files and offsets mean nothing on another one. Reading goes on by the GTIDs where there are some. The
+//! token `snapshot` stands for the middle of a snapshot, from which nothing can go on: no epoch ends there.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -21,6 +21,7 @@ use crate::position::{GtidSet, Gtids, LogPlace};
 use crate::queue::{Message, Queue};
 use crate::replication::{Log, startup_place};
 use crate::rows::build::{Builders, Policy};
+use crate::snapshot::Wanted;
 use crate::{check, client, follow, snapshot};
 
 /// Bytes that may wait for the reader.
@@ -123,11 +124,16 @@ impl Driver {
         let policy = Policy { zero_date_is_null: config.zero_date_is_null, zone_seconds: config.zone_seconds };
         let mut conn = self.connect().await?;
         let server = check::server(&mut conn, config, !only_snapshot).await?;
-        let tables = check::tables(&mut conn, config).await?;
+        let schema = &self.request.schema;
+        let (wanted, doubt) = match Wanted::describe(&mut conn, config, server, (schema, policy)).await {
+            Ok(wanted) => (wanted, None),
+            // The log may tell when the tables became so: it is read up to there.
+            Err(error) if from.is_some() && error.kind() == ErrorKind::Usage => (Wanted::default(), Some(error)),
+            Err(error) => return Err(error),
+        };
         if !only_snapshot {
-            follow::check(&mut conn, server, &tables).await?;
+            follow::settings(&mut conn, &wanted.tables).await?;
         }
-        let plans = snapshot::plans(&mut conn, &self.request.schema, &tables, policy).await?;
         let builders = Builders::new(Arc::clone(&self.request.schema))?;
         let ordinal = from.as_ref().map_or(0, |(_, ordinal)| *ordinal);
         let mut batcher = Batcher::new(self.request.table.clone(), builders, ordinal);
@@ -143,14 +149,11 @@ impl Driver {
             None if matches!(config.startup, Startup::Initial | Startup::Snapshot) => {
                 // Locks may take their time: then whoever opened is not kept waiting, and can stop.
                 let waiting = || drop(ready.try_send(Ok(())));
-                let start = snapshot::begin(&mut conn, config, server, &tables, (&self.queue, &waiting)).await?;
-                waiting();
-                let Some(place) = start else { return Ok(()) };
-                for plan in &plans {
-                    if !snapshot::table(&mut conn, config, plan, &mut batcher, &self.queue).await? {
-                        return Ok(());
-                    }
-                }
+                let what = (schema, policy, wanted);
+                let watched = (&*self.queue, &waiting as &dyn Fn());
+                let Some(place) = snapshot::take(&mut conn, config, server, what, &mut batcher, watched).await? else {
+                    return Ok(());
+                };
                 batcher.end_snapshot(&place);
                 if let Some(message) = batcher.flush(crate::position::SNAPSHOT_TOKEN)?
                     && !self.queue.push(message).await
@@ -170,7 +173,9 @@ impl Driver {
         }
         let _ = ready.try_send(Ok(()));
         let _ = conn.disconnect().await;
-        Log::new(config, Arc::clone(&self.request.schema), server, policy, batcher, &self.queue, place).run().await
+        let mut log = Log::new(config, Arc::clone(&self.request.schema), server, policy, batcher, &self.queue, place);
+        log.doubt = doubt;
+        log.run().await
     }
 }
 

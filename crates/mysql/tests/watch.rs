@@ -29,11 +29,12 @@ fn committed_inserts_into_the_table_wake() {
         db.wait(tokio_timeout(watch.next())).expect("a wake-up");
         db.run(&["UPDATE shop.jobs SET id = 3", "DELETE FROM shop.jobs"]);
         assert!(quiet(&mut watch), "what is no insert does not wake");
-        // A transaction that the server compresses wakes too.
-        if flavor.is_mysql() {
-            db.run(&["SET SESSION binlog_transaction_compression = ON", "INSERT INTO shop.jobs VALUES (4)"]);
+        // A transaction that the server compresses wakes too. MySQL does so since 8.0.20.
+        let compression = "SET SESSION binlog_transaction_compression = ON";
+        if flavor.is_mysql() && db.try_run(compression) {
+            db.run(&[compression, "INSERT INTO shop.jobs VALUES (4)"]);
             db.wait(tokio_timeout(watch.next())).expect("a wake-up");
-        } else {
+        } else if !flavor.is_mysql() {
             db.run(&["ALTER TABLE shop.jobs ADD COLUMN t TEXT", "SET GLOBAL log_bin_compress = ON"]);
             db.run(&["INSERT INTO shop.jobs VALUES (4, REPEAT('x', 5000))"]);
             db.wait(tokio_timeout(watch.next())).expect("a wake-up");

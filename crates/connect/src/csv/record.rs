@@ -25,6 +25,8 @@ pub(crate) struct RawField {
     pub(crate) marked: bool,
     /// Whether the record ends with it.
     pub(crate) last: bool,
+    /// Whether a line end that is none of its characters stands behind it.
+    pub(crate) closed: bool,
 }
 
 impl<'a> Records<'a> {
@@ -72,7 +74,7 @@ impl<'a> Records<'a> {
             };
             let Some(found) = found else {
                 self.at = self.bytes.len();
-                return RawField { from, to: self.before_return(from, self.at), marked, last: true };
+                return RawField { from, to: self.before_return(from, self.at), marked, last: true, closed: false };
             };
             let byte = rest.get(found).copied();
             if byte.is_some() && byte == self.escape {
@@ -83,7 +85,8 @@ impl<'a> Records<'a> {
             let end = self.at + found;
             self.at = end + 1;
             let last = byte == Some(b'\n');
-            return RawField { from, to: if last { self.before_return(from, end) } else { end }, marked, last };
+            let to = if last { self.before_return(from, end) } else { end };
+            return RawField { from, to, marked, last, closed: last };
         }
     }
 
@@ -116,15 +119,16 @@ impl<'a> Records<'a> {
             break self.at - 1;
         };
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let (step, last) = match rest {
-            [] => (0, true),
-            [b'\r', b'\n', ..] => (2, true),
-            [b'\r'] | [b'\n', ..] => (1, true),
-            [byte, ..] if *byte == self.delimiter => (1, false),
+        let (step, last, closed) = match rest {
+            [] => (0, true, false),
+            [b'\r', b'\n', ..] => (2, true, true),
+            [b'\r'] => (1, true, false),
+            [b'\n', ..] => (1, true, true),
+            [byte, ..] if *byte == self.delimiter => (1, false, false),
             _ => return Err("text follows the closing quote of a field"),
         };
         self.at += step;
-        Ok(RawField { from, to, marked, last })
+        Ok(RawField { from, to, marked, last, closed })
     }
 
     /// Takes doubled quotes and escapes out of a field.
@@ -153,19 +157,29 @@ pub(crate) fn boundary(config: &CsvConfig, bytes: &[u8]) -> Option<usize> {
         return memchr::memrchr(b'\n', bytes).map(|at| at + 1);
     }
     let mut end = None;
+    // As the decoder walks: a comment stands where a record begins, and nowhere else.
+    let mut begins = true;
     while records.start().is_some() {
-        if config.allow_comments && records.peek() == Some(b'#') {
+        let closed = if begins && config.allow_comments && records.peek() == Some(b'#') {
             records.skip_line();
+            bytes.get(records.at - 1) == Some(&b'\n')
         } else {
             match records.field() {
-                Ok(field) if !field.last => continue,
-                Ok(_) => {}
-                // What follows a broken field is read as a new record: the decoder decides what to do with it.
-                Err(_) if records.at < bytes.len() => records.skip_line(),
+                Ok(field) if !field.last => {
+                    begins = false;
+                    continue;
+                }
+                Ok(field) => field.closed,
+                // The rest of the line is given up, as the decoder does.
+                Err(_) if records.at < bytes.len() => {
+                    records.skip_line();
+                    bytes.get(records.at - 1) == Some(&b'\n')
+                }
                 Err(_) => break,
             }
-        }
-        if bytes.get(records.at.wrapping_sub(1)) == Some(&b'\n') {
+        };
+        begins = true;
+        if closed {
             end = Some(records.at);
         }
     }

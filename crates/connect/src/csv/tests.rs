@@ -161,6 +161,40 @@ fn the_terminals_fields_have_the_fewest_quotes() {
     assert_eq!(field("a\nb"), "\"a\nb\"");
 }
 
+/// Whole, and in two parts at the last record's end.
+fn whole_and_cut(config: &CsvConfig, bytes: &[u8]) -> (RecordBatch, RecordBatch) {
+    let list = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
+    let schema = schema(&[("a", DataType::Utf8), ("b", DataType::Int64), ("c", list)]);
+    let read = |parts: [&[u8]; 2]| {
+        let mut decoder = CsvDecoder::new(schema.clone(), config.clone(), Arc::default()).expect("decoder");
+        for part in parts {
+            decoder.decode(part).map_err(|bad| bad.error).expect("faults are ignored");
+        }
+        decoder.finish().expect("batch")
+    };
+    let decoder = CsvDecoder::new(schema.clone(), config.clone(), Arc::default()).expect("decoder");
+    let cut = decoder.boundary(bytes).unwrap_or(0);
+    (read([bytes, b""]), read([&bytes[..cut], &bytes[cut..]]))
+}
+
+#[test]
+fn a_comment_stands_only_where_a_record_begins() {
+    let config = CsvConfig { ignore_parse_errors: true, allow_comments: true, ..CsvConfig::default() };
+    let found = b"\n,.\n\n4\xff\n,,\n\xff,\n,,\n\n4]\xff\xff\xff\xff,]\xff\xff\xff\xff,#,,\"#,,\"\"\xff\n,";
+    for text in [&found[..], b"a,#,\"x\ny\"\nb,1,2\n", b"# \"\na,1,2\n# x\nb", b"#\n\"a\"#\nb,1,2\n"] {
+        let (whole, cut) = whole_and_cut(&config, text);
+        assert_eq!(cut, whole, "{}", String::from_utf8_lossy(text));
+    }
+}
+
+#[test]
+fn an_escaped_line_end_ends_no_record() {
+    let config = CsvConfig { escape: Some(b'\\'), ..CsvConfig::default() };
+    let decoder = CsvDecoder::new(schema(&[("a", DataType::Utf8)]), config, Arc::default()).expect("decoder");
+    assert_eq!(decoder.boundary(b"a\nb\\\n"), Some(2), "the record goes on behind it");
+    assert_eq!(decoder.boundary(b"a\nb\\\nc\n"), Some(7));
+}
+
 fn literal() -> CsvConfig {
     CsvConfig { null_literal: Some("\u{1}null".to_owned()), ..CsvConfig::default() }
 }
@@ -215,5 +249,22 @@ proptest! {
             prop_assert!(read.is_ok());
             prop_assert!(decoder.finish().is_ok());
         }
+    }
+
+    #[test]
+    fn law_cuts_of_any_bytes_change_nothing(
+        bytes in prop::collection::vec(prop::sample::select(&b"\"'\\,;##1. \n\n\r\xff"[..]), 0..60),
+        escaped in any::<bool>(),
+        size in 1_usize..20,
+    ) {
+        let config = if escaped { escaping() } else { literal() };
+        let config = CsvConfig { ignore_parse_errors: true, allow_comments: true, ..config };
+        let (whole, cut) = whole_and_cut(&config, &bytes);
+        prop_assert_eq!(&cut, &whole);
+        let mut decoder = CsvDecoder::new(whole.schema(), config, Arc::default()).expect("decoder");
+        for chunk in values::chunks(&decoder, &bytes, size) {
+            decoder.decode(chunk).map_err(|bad| bad.error).expect("faults are ignored");
+        }
+        prop_assert_eq!(decoder.finish().expect("batch"), whole);
     }
 }

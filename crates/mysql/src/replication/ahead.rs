@@ -37,9 +37,6 @@ impl Log<'_> {
         let mut conn = client::connect(&self.config.access, &[]).await?;
         self.read_catalog(&mut conn).await?;
         let mut ahead = Ahead { from: self.place.clone(), changed: HashMap::new(), any: None };
-        // Until the server says in which file it begins, no place is reached.
-        self.file.clear();
-        self.offset = 0;
         let mut stream = match self.dump(conn).await {
             Ok(stream) => stream,
             Err(error) => return Err(self.refused(error)),

@@ -127,13 +127,11 @@ pub(super) struct Habits {
 impl Habits {
     pub(super) async fn read(conn: &mut Conn, server: Server) -> Result<Self> {
         let names = client::variable(conn, "lower_case_table_names").await?;
-        let version = client::variable(conn, "version").await?;
-        let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
-        let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+        let native = client::variable(conn, "innodb_native_foreign_keys").await?;
         Ok(Self {
             lower_case: names != "0",
-            // Since 9.6 the server itself, not the engine, follows foreign keys.
-            cascades_are_logged: server.flavor == client::Flavor::MySql && version >= (9, 6),
+            // Since 9.6 the server itself follows foreign keys, unless the engine is told to.
+            cascades_are_logged: server.flavor == client::Flavor::MySql && native == "0",
         })
     }
 

@@ -46,7 +46,7 @@ impl Log<'_> {
 
     /// How a table is read, as it is defined at this place of the log; `None` where the log must be looked at ahead first.
     async fn plan(&mut self, map: &TableMap) -> Result<Option<Arc<Plan>>> {
-        self.reach_catalog();
+        self.reach_catalog()?;
         let key = self.habits.key(&map.database, &map.table);
         let columns = match &map.columns {
             Some(columns) => columns,
@@ -105,11 +105,25 @@ impl Log<'_> {
     }
 
     /// From the catalog's place on the catalog holds.
-    pub(super) fn reach_catalog(&mut self) {
+    pub(super) fn reach_catalog(&mut self) -> Result<()> {
         if self.catalog.is_before(&self.file, self.offset) {
+            if let Some(doubt) = self.doubt.take() {
+                return Err(doubt);
+            }
             self.known.extend(std::mem::take(&mut self.catalog.tables));
             self.catalog.place = None;
         }
+        Ok(())
+    }
+
+    /// Tables that cannot be read as they are now, and no statement up to where they are so.
+    pub(super) fn doubted(&mut self) -> Result<()> {
+        if self.doubt.is_none() {
+            return Ok(());
+        }
+        let reached = self.catalog.is_reached(&self.place.file, self.place.offset)
+            || !self.transaction.open && self.catalog.is_reached(&self.file, self.offset);
+        self.doubt.take_if(|_| reached).map_or(Ok(()), Err)
     }
 
     async fn schema_changed(&mut self, before: &Plan, after: &Plan, ddl: Option<String>) -> Result<()> {

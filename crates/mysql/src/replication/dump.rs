@@ -35,6 +35,9 @@ impl Log<'_> {
         let nanos = self.config.heartbeat.as_nanos();
         conn.query_drop(format!("SET @master_heartbeat_period={nanos}, @source_heartbeat_period={nanos}")).await?;
         let request = BinlogStreamRequest::new(self.config.server_id);
+        // Until the server says in which file it begins, no place is reached.
+        self.file.clear();
+        self.offset = 0;
         let request = match &self.place.gtids {
             Some(Gtids::MySql(set)) => {
                 let mut sids = Vec::with_capacity(set.0.len());

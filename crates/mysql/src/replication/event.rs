@@ -89,6 +89,7 @@ impl Log<'_> {
     }
 
     async fn heartbeat(&mut self) -> Result<()> {
+        self.doubted()?;
         let position = self.place.clone();
         if self.queue.is_empty() && !self.batcher.can_flush() {
             // The ordinal does not move: nothing happened.

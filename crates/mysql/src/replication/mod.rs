@@ -83,6 +83,8 @@ pub(crate) struct Log<'a> {
     /// The catalog is not of the server that is read.
     catalog_is_old: bool,
     habits: Habits,
+    /// Why the tables cannot be read as they are now. A statement between here and there says so first, or this does.
+    pub(crate) doubt: Option<Error>,
     ahead: Option<Ahead>,
     /// Statements that changed tables, until their next rows.
     ddl: HashMap<(String, String), String>,
@@ -121,6 +123,7 @@ impl<'a> Log<'a> {
             catalog: Catalog::default(),
             catalog_is_old: true,
             habits: Habits::default(),
+            doubt: None,
             ahead: None,
             ddl: HashMap::new(),
             cancelled: None,
@@ -187,6 +190,7 @@ impl<'a> Log<'a> {
             Ok(stream) => stream,
             Err(error) => return self.broken(error),
         };
+        self.doubted()?;
         let patience = self.config.heartbeat * 3 + self.config.access.connect_timeout;
         loop {
             let event = match stream.next().now_or_never() {

@@ -24,7 +24,7 @@ impl Log<'_> {
     }
 
     pub(super) fn statement(&mut self, data: &[u8], load: bool) -> Result<()> {
-        self.reach_catalog();
+        self.reach_catalog()?;
         let (statement, effect) = self.effect(data, load)?;
         match effect {
             Effect::Begin => {

@@ -182,7 +182,7 @@ impl Log<'_> {
             _ => {}
         }
         self.batcher.end_transaction(&self.place);
-        Ok(())
+        self.doubted()
     }
 
     pub(super) fn prepared(&mut self, data: &[u8]) -> Result<()> {

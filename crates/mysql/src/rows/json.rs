@@ -81,7 +81,11 @@ impl Printer<'_> {
             0x08 => self.number(bytes.little(4)?),
             0x09 => self.number(bytes.little(8)?.cast_signed()),
             0x0a => self.number(bytes.little(8)?),
-            0x0b => double(f64::from_bits(bytes.little(8)?), self.out),
+            0x0b => match f64::from_bits(bytes.little(8)?) {
+                number if number.is_finite() => double(number, self.out),
+                // JSON has no word for it, and no server writes it.
+                _ => return Err(Short),
+            },
             0x0c => {
                 let length = variable_length(&mut bytes)?;
                 self.string(bytes.take(length)?)?;
@@ -347,6 +351,14 @@ mod tests {
             let mut out = String::new();
             double(number, &mut out);
             assert_eq!(out, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_damage() {
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let document: Vec<u8> = [0x0b].into_iter().chain(number.to_le_bytes()).collect();
+            assert_eq!(text(&document), None);
         }
     }
 

@@ -4,8 +4,9 @@ use super::read::Statement;
 use super::token::Token;
 use super::{Name, Scope};
 
-/// Words around the names of tables. As names they are only found where the grammar wants a name.
-const KEYWORDS: [&str; 40] = [
+/// Reserved words of both products around the names of tables: without quotes they name none. A word that is not reserved,
+/// such as DATA, may.
+const KEYWORDS: [&str; 32] = [
     "INSERT",
     "INTO",
     "UPDATE",
@@ -13,18 +14,14 @@ const KEYWORDS: [&str; 40] = [
     "FROM",
     "REPLACE",
     "LOAD",
-    "DATA",
     "IGNORE",
     "LOW_PRIORITY",
     "HIGH_PRIORITY",
     "DELAYED",
-    "QUICK",
     "SET",
     "VALUES",
-    "VALUE",
     "SELECT",
     "TABLE",
-    "TABLES",
     "JOIN",
     "ON",
     "WHERE",
@@ -39,13 +36,9 @@ const KEYWORDS: [&str; 40] = [
     "NOT",
     "NULL",
     "IN",
-    "WAIT",
-    "NOWAIT",
     "RENAME",
-    "EXCHANGE",
     "PARTITION",
     "CONVERT",
-    "VALIDATION",
 ];
 
 #[derive(Clone)]
@@ -145,7 +138,7 @@ impl<'a> Cursor<'a> {
             }
             // `a.b.c` is read as `a.b` and as `b.c`.
             ahead.at = start + 1;
-            if ahead.eat_sign('.') && ahead.peek_at(1).is_some_and(|next| !next.is_sign('.')) {
+            if ahead.eat_sign('.') && ahead.peek_at(1).is_none_or(|next| !next.is_sign('.')) {
                 ahead.next();
             }
         }

@@ -15,6 +15,8 @@ use self::cursor::Cursor;
 pub(crate) use self::declared::{Declared, is_generated};
 pub(crate) use self::read::{Statement, read};
 pub(crate) use self::token::Token;
+#[cfg(feature = "fuzzing")]
+pub(crate) use self::token::{Mode, tokens};
 
 /// A table by its names.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,6 +92,15 @@ impl Db {
         rows.into_iter().map(|mut row| row.take(0).expect("a column")).collect()
     }
 
+    /// All columns of a result whose values are texts.
+    pub fn rows(&self, sql: &str) -> std::result::Result<Vec<Vec<Option<String>>>, mysql_async::Error> {
+        let mut conn = self.conn();
+        let rows: std::result::Result<Vec<mysql_async::Row>, _> = self.wait(conn.query(sql));
+        self.wait(conn.disconnect()).expect("a goodbye");
+        let texts = |mut row: mysql_async::Row| (0..row.len()).map(|at| row.take(at).expect("a column")).collect();
+        Ok(rows?.into_iter().map(texts).collect())
+    }
+
     /// The first two columns of a result's first row, numbers as texts.
     pub fn pair(&self, sql: &str) -> (String, String) {
         let mut conn = self.conn();

@@ -8,25 +8,26 @@
 //! All rows are one transaction for the reader, so a restart before the end starts the snapshot again. (Snapshots that
 //! go on in their middle are a matter of capture with chunks.)
 
+mod read;
+
 use std::time::Duration;
 
-use headwater_change::{Error, ErrorKind, Place, Result};
+use arrow::datatypes::SchemaRef;
+use headwater_change::{Error, Place, Result};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Value};
 
 use crate::batcher::Batcher;
 use crate::check::{self, Server, account};
 use crate::client::{self, Flavor, query_error, row, rows, variable};
-use crate::config::Config;
+use crate::config::{Config, Startup};
+use crate::follow;
 use crate::ident::ident;
 use crate::notice;
-use crate::position::{Gtids, LogPlace, SNAPSHOT_TOKEN, parse_gtids, parse_uuid};
+use crate::position::{Gtids, LogPlace, parse_gtids, parse_uuid};
 use crate::queue::Queue;
-use crate::rows::cell::Cell;
-use crate::rows::decimal;
-use crate::rows::event::{Feed, Plan, end_row};
-use crate::rows::temporal::Date;
-use crate::schema::Kind;
+use crate::rows::build::Policy;
+use crate::rows::event::Plan;
 
 const START: [&str; 2] = [
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
@@ -109,9 +110,89 @@ fn not_translated(place: &str) -> Error {
         .at(Place::Position(place.to_owned()))
 }
 
+/// The wanted tables, and how they are read.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    pub(crate) tables: Vec<(String, String)>,
+    plans: Vec<Plan>,
+}
+
+impl Wanted {
+    /// As they are now.
+    pub(crate) async fn describe(
+        conn: &mut Conn,
+        config: &Config,
+        server: Server,
+        (schema, policy): (&SchemaRef, Policy),
+    ) -> Result<Self> {
+        let tables = check::tables(conn, config).await?;
+        if !matches!(config.startup, Startup::Snapshot) {
+            follow::tables(conn, server, &tables).await?;
+        }
+        let plans = plans(conn, schema, &tables, policy).await?;
+        Ok(Self { tables, plans })
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        let columns = |wanted: &Self| wanted.plans.iter().map(|plan| plan.columns.clone()).collect::<Vec<_>>();
+        self.tables == other.tables && columns(self) == columns(other)
+    }
+}
+
+/// How often a snapshot is begun while tables are made and altered.
+const TRIES: usize = 20;
+
+/// The definition of a table moved on while it was read.
+fn altered(what: &str) -> Error {
+    Error::remote("mysql.table_altered", format!("{what} was made or altered while the snapshot was taken"))
+        .hint("start again once that is over: nothing of the snapshot is committed before its end")
+}
+
+/// Reads all wanted tables as of one place of the log, which it gives; nothing when nobody reads any more. A table that is
+/// made or altered at the same time is described anew, as long as no row was handed over.
+pub(crate) async fn take(
+    conn: &mut Conn,
+    config: &Config,
+    server: Server,
+    (schema, policy, mut wanted): (&SchemaRef, Policy, Wanted),
+    batcher: &mut Batcher,
+    (queue, waiting): (&Queue, &dyn Fn()),
+) -> Result<Option<LogPlace>> {
+    for _ in 0..TRIES {
+        let Some(place) = begin(conn, config, server, &wanted.tables, (queue, waiting)).await? else { return Ok(None) };
+        waiting();
+        let now = Wanted::describe(conn, config, server, (schema, policy)).await?;
+        if now.is(&wanted) {
+            match rows_of(conn, config, &wanted, batcher, queue).await {
+                Err(error) if error.code() == "mysql.table_altered" && batcher.handed_rows() == 0 => {
+                    batcher.give_up_open()?;
+                }
+                read => return Ok(read?.then_some(place)),
+            }
+        }
+        wanted = now;
+    }
+    Err(altered("a wanted table"))
+}
+
+async fn rows_of(
+    conn: &mut Conn,
+    config: &Config,
+    wanted: &Wanted,
+    batcher: &mut Batcher,
+    queue: &Queue,
+) -> Result<bool> {
+    for plan in &wanted.plans {
+        if !read::table(conn, config, plan, batcher, queue).await? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Starts the snapshot transaction on `conn`; gives its place in the log, or nothing when nobody reads any more.
 /// `waiting` is called when that takes longer.
-pub(crate) async fn begin(
+async fn begin(
     conn: &mut Conn,
     config: &Config,
     server: Server,
@@ -224,144 +305,8 @@ async fn try_lock(conn: &mut Conn, config: &Config, tables: &[(String, String)])
     }
 }
 
-/// Reads a table within the snapshot; full batches go to the queue. `false` when nobody reads any more.
-pub(crate) async fn table(
-    conn: &mut Conn,
-    config: &Config,
-    plan: &Plan,
-    batcher: &mut Batcher,
-    queue: &Queue,
-) -> Result<bool> {
-    let sql = select(conn, plan).await?;
-    let mut result = match conn.exec_iter(sql, ()).await {
-        Ok(result) => result,
-        Err(mysql_async::Error::Server(error)) if matches!(error.code, 1142..=1143 | 1044) => {
-            let user = account(conn, &config.access).await?;
-            let (database, name) = (ident(&plan.database), ident(&plan.table));
-            return Err(Error::usage(
-                "mysql.privilege",
-                format!("the user '{}' may not read {}.{}", config.access.user, plan.database, plan.table),
-            )
-            .detail(error.message)
-            .hint(format!("GRANT SELECT ON {database}.{name} TO {user};")));
-        }
-        Err(error) => return Err(query_error("read a table", error)),
-    };
-    let mut number = 0_u64;
-    loop {
-        let row = tokio::select! {
-            biased;
-            row = result.next() => row.map_err(|error| query_error("finish reading a table", error))?,
-            () = queue.until_closed() => return Ok(false),
-        };
-        let Some(row) = row else { break };
-        number += 1;
-        append(&row, plan, batcher).map_err(|(column, what)| value_error(plan, &column, number, what))?;
-        if batcher.is_full()
-            && let Some(message) = batcher.flush(SNAPSHOT_TOKEN)?
-            && !queue.push(message).await
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-fn value_error(plan: &Plan, column: &str, row: u64, what: String) -> Error {
-    let Plan { database, table, .. } = plan;
-    Error::new(ErrorKind::Data, "mysql.value", format!("column '{column}' of {database}.{table}: {what}"))
-        .at(Place::Position(format!("snapshot of {database}.{table}, row {row}")))
-}
-
-/// The wanted columns in the order of the key. A table of which only metadata is wanted still gives its rows.
-async fn select(conn: &mut Conn, plan: &Plan) -> Result<String> {
-    let columns = wanted(plan).map(|(column, _)| ident(column).to_string()).collect::<Vec<_>>().join(", ");
-    let columns = if columns.is_empty() { "1".to_owned() } else { columns };
-    let key: Vec<String> = conn
-        .exec(
-            "SELECT COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
-             AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX",
-            (&plan.database, &plan.table),
-        )
-        .await
-        .map_err(|error| query_error("describe a key", error))?;
-    let key = key.iter().map(|name| ident(name).to_string()).collect::<Vec<_>>().join(", ");
-    let order = if key.is_empty() { String::new() } else { format!(" ORDER BY {key}") };
-    Ok(format!("SELECT {columns} FROM {}.{}{order}", ident(&plan.database), ident(&plan.table)))
-}
-
-/// Wanted columns by name, with their places in the output.
-fn wanted(plan: &Plan) -> impl Iterator<Item = (&str, usize)> {
-    plan.feeds.iter().enumerate().filter_map(|(output, feed)| match feed {
-        Feed::Column(index) => plan.columns.get(*index).map(|column| (column.name.as_str(), output)),
-        _ => None,
-    })
-}
-
-fn append(row: &mysql_async::Row, plan: &Plan, batcher: &mut Batcher) -> Result<(), (String, String)> {
-    let mut nth = 0;
-    for (output, feed) in plan.feeds.iter().enumerate() {
-        let Feed::Column(index) = feed else { continue };
-        let Some(column) = plan.columns.get(*index) else { continue };
-        let value = row.as_ref(nth).unwrap_or(&Value::NULL);
-        nth += 1;
-        if matches!((value, &column.kind), (Value::Bytes(text), Kind::Json) if text.is_empty()) {
-            // MySQL's way to say so; there is neither an error nor a warning.
-            let what = "the document is longer than the server gives back: raise its max_allowed_packet";
-            return Err((column.name.clone(), what.to_owned()));
-        }
-        let cell = cell(value, &column.kind)
-            .ok_or_else(|| (column.name.clone(), format!("{value:?} is not a {}", column.kind)))?;
-        batcher
-            .builders
-            .append(output, &cell, &column.kind, plan.policy)
-            .map_err(|what| (column.name.clone(), what))?;
-    }
-    end_row(plan, headwater_change::Op::Insert, 0, &mut batcher.builders).map_err(|what| ("metadata".to_owned(), what))
-}
-
-/// A value of the binary protocol as the row image would have brought it.
-fn cell<'a>(value: &'a Value, kind: &Kind) -> Option<Cell<'a>> {
-    let date = |y: u16, m: u8, d: u8| Date { year: y, month: m, day: d };
-    let clock = |h: u8, m: u8, s: u8| i64::from(h) * 3_600 + i64::from(m) * 60 + i64::from(s);
-    Some(match (value, kind) {
-        (Value::NULL, _) => Cell::Null,
-        (Value::Int(number), _) => Cell::Int(*number),
-        (Value::UInt(number), _) => Cell::UInt(*number),
-        (Value::Float(number), _) => Cell::Float(*number),
-        (Value::Double(number), _) => Cell::Double(*number),
-        (Value::Bytes(text), Kind::Decimal(..)) => match decimal::parse(text) {
-            Some((number, scale)) => Cell::Decimal(number, scale),
-            None => Cell::Utf8(text),
-        },
-        (Value::Bytes(bytes), Kind::Bit(_)) => Cell::Bits(bytes),
-        (Value::Bytes(bytes), Kind::Binary(_) | Kind::Bytes) => Cell::Bytes(bytes),
-        // The session's character set is utf8mb4, whatever the column's is.
-        (Value::Bytes(text), Kind::Text(_) | Kind::Enum(_) | Kind::Set(_) | Kind::Json) => Cell::Utf8(text),
-        (Value::Date(y, m, d, ..), Kind::Date) => Cell::Date(date(*y, *m, *d)),
-        (Value::Date(y, m, d, h, i, s, micros), Kind::DateTime(_)) => {
-            Cell::DateTime(date(*y, *m, *d), clock(*h, *i, *s) * 1_000_000 + i64::from(*micros))
-        }
-        (Value::Date(y, m, d, h, i, s, micros), Kind::Timestamp(_)) => match date(*y, *m, *d).days() {
-            // The session's zone is UTC.
-            Some(days) => Cell::Instant(i64::from(days) * 86_400 + clock(*h, *i, *s), *micros),
-            None => Cell::Instant(0, 0),
-        },
-        (Value::Time(negative, days, h, m, s, micros), Kind::Time(_)) => {
-            let absolute = (i64::from(*days) * 86_400 + clock(*h, *m, *s)) * 1_000_000 + i64::from(*micros);
-            Cell::Time(if *negative { -absolute } else { absolute })
-        }
-        _ => return None,
-    })
-}
-
 /// Plans of all wanted tables; fails where one cannot be read as asked.
-pub(crate) async fn plans(
-    conn: &mut Conn,
-    schema: &arrow::datatypes::SchemaRef,
-    tables: &[(String, String)],
-    policy: crate::rows::build::Policy,
-) -> Result<Vec<Plan>> {
+async fn plans(conn: &mut Conn, schema: &SchemaRef, tables: &[(String, String)], policy: Policy) -> Result<Vec<Plan>> {
     let mut plans = Vec::with_capacity(tables.len());
     for (database, table) in tables {
         let columns = check::columns(conn, database, table).await?;
