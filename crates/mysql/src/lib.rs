@@ -1,4 +1,5 @@
-//! Everything that speaks MySQL's and MariaDB's bytes: the source `mysql-cdc`, a snapshot of tables followed by the binlog.
+//! Everything that speaks MySQL's and MariaDB's bytes: the source `mysql-cdc`, a snapshot of tables followed by the binlog,
+//! and the source `jdbc` ([`scan`]), a table read once by several connections.
 //!
 //! ```text
 //!  config ─► client ─► check ─► snapshot ──┐
@@ -31,6 +32,7 @@ mod position;
 mod queue;
 mod replication;
 pub mod rows;
+pub mod scan;
 pub mod schema;
 mod snapshot;
 mod source;

@@ -43,6 +43,12 @@ pub const CONNECTORS: &[Connector] = &[
         sink: Some(filesystem::sink),
     },
     Connector {
+        name: "jdbc",
+        options: headwater_mysql::scan::OPTIONS,
+        source: Some(headwater_mysql::scan::source),
+        sink: None,
+    },
+    Connector {
         name: "mysql-cdc",
         options: headwater_mysql::OPTIONS,
         source: Some(headwater_mysql::source),
