@@ -1,5 +1,5 @@
 //! Everything that speaks MySQL's and MariaDB's bytes: the source `mysql-cdc`, a snapshot of tables followed by the binlog,
-//! and the source `jdbc` ([`scan`]), a table read once by several connections.
+//! and the connector `jdbc`: a table read once by several connections ([`scan`]), and one written in a transaction ([`write`]).
 //!
 //! ```text
 //!  config ─► client ─► check ─► snapshot ──┐
@@ -27,6 +27,7 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ident;
+pub mod jdbc;
 pub mod notice;
 mod position;
 mod queue;
@@ -39,6 +40,7 @@ mod source;
 mod statement;
 mod tls;
 pub mod watch;
+pub mod write;
 
 pub use access::Access;
 pub use config::OPTIONS;

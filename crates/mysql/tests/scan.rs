@@ -10,7 +10,7 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Int32Type, Int64Type, Schema};
 use headwater_change::{Error, Options, Read, Result, Source, TableId, TableRequest};
-use headwater_mysql::scan;
+use headwater_mysql::{jdbc, scan};
 use headwater_testkit::servers::Flavor;
 use support::Db;
 
@@ -36,7 +36,7 @@ fn table(db: &Db, name: &str, fields: Vec<Field>, extra: &[(&str, &str)]) -> Res
         schema: Arc::new(Schema::new(fields)),
         primary_key: vec![],
         partitioned_by: vec![],
-        options: Options::check("jdbc", scan::OPTIONS, given)?,
+        options: Options::check("jdbc", jdbc::OPTIONS, given)?,
         threads: 4,
     })
 }

@@ -104,7 +104,7 @@ struct Given(ChangelogMode);
 
 impl Connectors for Given {
     fn capabilities(&self, _table: &TableSpec) -> Result<Capabilities> {
-        Ok(Capabilities { source: Some((self.0.clone(), true)), sink: None })
+        Ok(Capabilities { source: Some((self.0.clone(), true)), sink: None, only_batch: false })
     }
 }
 

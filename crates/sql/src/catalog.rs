@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub source: Option<(ChangelogMode, bool)>,
     /// The widest changelog that it takes, if the table can be written.
     pub sink: Option<ChangelogMode>,
+    /// It can be written by jobs that end only.
+    pub only_batch: bool,
 }
 
 /// The connectors as planning sees them: names and options, no I/O.

@@ -55,6 +55,13 @@ impl Converter {
 
     /// Ends a query at a table.
     pub(crate) fn sink(&mut self, plan: &LogicalPlan, table: &Table) -> Result<()> {
+        if table.capabilities.only_batch {
+            return Err(Error::usage(
+                "sql.sink_batch",
+                format!("the connector '{}' of '{}' is not written by streams yet", table.connector, table.name),
+            )
+            .hint("SET 'execution.runtime-mode' = 'batch', where the input ends"));
+        }
         let input = self.build(plan)?;
         let mode = self.mode(input);
         if !table.capabilities.sink.as_ref().is_some_and(|accepts| fits(&mode, accepts)) {

@@ -12,9 +12,13 @@ struct Named;
 impl Connectors for Named {
     fn capabilities(&self, table: &TableSpec) -> Result<Capabilities> {
         Ok(match table.connector.as_str() {
-            "files" => Capabilities { source: Some((ChangelogMode::Append, true)), sink: Some(ChangelogMode::Append) },
-            "cdc" => Capabilities { source: Some((ChangelogMode::Retract, false)), sink: None },
-            _ => Capabilities { source: None, sink: Some(ChangelogMode::Retract) },
+            "files" => Capabilities {
+                source: Some((ChangelogMode::Append, true)),
+                sink: Some(ChangelogMode::Append),
+                only_batch: false,
+            },
+            "cdc" => Capabilities { source: Some((ChangelogMode::Retract, false)), sink: None, only_batch: false },
+            _ => Capabilities { source: None, sink: Some(ChangelogMode::Retract), only_batch: false },
         })
     }
 }

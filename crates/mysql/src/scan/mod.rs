@@ -2,19 +2,17 @@
 //!
 //! ```text
 //!  config, url ─► reader (a thread) ─► moment (all connections on one snapshot)
-//!                                  └─► partition, split (key ranges) ─► work (a connection takes the next range) ─► Reader
+//!                                    └─► partition, split (key ranges) ─► work (a connection takes the next range) ─► Reader
 //! ```
 //!
 //! The laws: every row once, those with NULL in the partition column too; bounds set strides and never filter; all
 //! connections see one moment, or the run says that they cannot.
 
-mod config;
 mod moment;
 mod partition;
 mod reader;
 mod split;
-mod url;
 mod work;
 
-pub use config::OPTIONS;
+pub(crate) use partition::Bounds;
 pub use reader::source;

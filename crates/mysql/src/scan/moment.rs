@@ -14,7 +14,7 @@ use mysql_async::prelude::Queryable;
 use crate::check::account;
 use crate::client::{self, Flavor, query_error, rows, variable};
 use crate::ident::ident;
-use crate::scan::config::Config;
+use crate::jdbc::Config;
 
 /// What a snapshot begins with. It is read only: nothing of it is ever locked.
 const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";

@@ -64,11 +64,11 @@ impl fmt::Display for Range {
 
 /// Where ranges begin and end, as they were given.
 #[derive(Clone, Debug)]
-pub(super) struct Bounds {
-    pub(super) column: String,
-    pub(super) lower: String,
-    pub(super) upper: String,
-    pub(super) number: u32,
+pub(crate) struct Bounds {
+    pub(crate) column: String,
+    pub(crate) lower: String,
+    pub(crate) upper: String,
+    pub(crate) number: u32,
 }
 
 impl Bounds {

@@ -12,10 +12,10 @@ use headwater_change::{
 };
 use mysql_async::Conn;
 
-use super::config::Config;
 use super::partition::Range;
 use super::work::Work;
 use super::{moment, split};
+use crate::jdbc::Config;
 use crate::rows::build::Policy;
 use crate::rows::event::Plan;
 use crate::{check, client, notice};
@@ -30,7 +30,7 @@ const READ: &str = "read";
 /// Batches that may wait for each connection.
 const WAITING: usize = 2;
 
-/// Builds the source of one table request. Options are those of [`super::OPTIONS`]; nothing is connected yet.
+/// Builds the source of one table request. Options are those of [`crate::jdbc::OPTIONS`]; nothing is connected yet.
 ///
 /// # Errors
 /// `option.*` for wrong options, `mysql.type` for columns that cannot be read as asked.

@@ -12,10 +12,10 @@ use mysql_async::prelude::Queryable;
 use crate::check::account;
 use crate::client::query_error;
 use crate::ident::ident;
+use crate::jdbc::Config;
 use crate::rows::build::Builders;
 use crate::rows::event::Plan;
 use crate::rows::result;
-use crate::scan::config::Config;
 use crate::scan::partition::Range;
 
 /// Bytes of Arrow data in a batch, about.

@@ -10,10 +10,10 @@ use crate::access::{Access, SslMode};
 
 /// What a URL says.
 #[derive(Clone, Debug)]
-pub(super) struct JdbcUrl {
-    pub(super) access: Access,
+pub(crate) struct JdbcUrl {
+    pub(crate) access: Access,
     /// `zeroDateTimeBehavior`, where it is given.
-    pub(super) zero_date_is_null: Option<bool>,
+    pub(crate) zero_date_is_null: Option<bool>,
 }
 
 /// Parameters about how the driver fetches, sends or shows what is read here without it.
@@ -57,7 +57,7 @@ fn wrong(message: impl Into<String>) -> Error {
 }
 
 /// Reads `jdbc:mysql://host:port/database?parameter=value`; the text is not repeated in errors, it may hold a password.
-pub(super) fn parse(text: &str) -> Result<JdbcUrl> {
+pub(crate) fn parse(text: &str) -> Result<JdbcUrl> {
     let plain = ["jdbc:mysql:", "jdbc:mariadb:", "jdbc:mysql+srv:"].iter().find_map(|prefix| text.strip_prefix(prefix));
     let plain = plain.ok_or_else(|| match text.split(':').nth(1) {
         Some(other) if text.starts_with("jdbc:") => {

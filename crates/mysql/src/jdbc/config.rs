@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use headwater_change::{Error, OptionKind, OptionSpec, Options, Place, Result};
 
-use super::partition::Bounds;
 use super::url::{self, JdbcUrl};
 use crate::access::{Access, SslMode};
+use crate::scan::Bounds;
 
 const fn unsupported(name: &'static str) -> OptionSpec {
     OptionSpec::new(name, OptionKind::Unsupported, "of Flink, not supported")
@@ -53,22 +53,37 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("connection.max-retry-timeout", OptionKind::Duration, "how long one attempt to connect may take"),
     OptionSpec::new("ssl.mode", OptionKind::Choice(SslMode::NAMES), "as for mysql-cdc; before sslMode of the URL"),
     OptionSpec::new("ssl.ca", OptionKind::Text, "file with the certificates of trusted authorities (PEM)"),
+    OptionSpec::new(
+        "sink.buffer-flush.max-rows",
+        OptionKind::Integer,
+        "taken for compatibility: rows are sent in statements of about a megabyte",
+    ),
+    OptionSpec::new(
+        "sink.buffer-flush.interval",
+        OptionKind::Duration,
+        "taken for compatibility: all rows are one transaction",
+    ),
+    OptionSpec::new(
+        "sink.max-retries",
+        OptionKind::Integer,
+        "taken for compatibility: what fails leaves the table as it was",
+    ),
+    OptionSpec::new("sink.parallelism", OptionKind::Integer, "taken for compatibility: all rows are one transaction"),
     unsupported("compatible-mode"),
     unsupported("filter.handling.policy"),
     unsupported("lookup.*"),
-    unsupported("sink.*"),
 ];
 
-/// A table to be read.
+/// A table to be read or written.
 #[derive(Clone, Debug)]
-pub(super) struct Config {
-    pub(super) access: Access,
-    pub(super) database: String,
-    pub(super) table: String,
-    pub(super) bounds: Option<Bounds>,
-    pub(super) connections: Option<usize>,
-    pub(super) snapshot: bool,
-    pub(super) zero_date_is_null: bool,
+pub(crate) struct Config {
+    pub(crate) access: Access,
+    pub(crate) database: String,
+    pub(crate) table: String,
+    pub(crate) bounds: Option<Bounds>,
+    pub(crate) connections: Option<usize>,
+    pub(crate) snapshot: bool,
+    pub(crate) zero_date_is_null: bool,
 }
 
 fn wrong(name: &str, message: impl Into<String>) -> Error {
@@ -76,7 +91,7 @@ fn wrong(name: &str, message: impl Into<String>) -> Error {
 }
 
 impl Config {
-    pub(super) fn new(options: &Options) -> Result<Self> {
+    pub(crate) fn new(options: &Options) -> Result<Self> {
         let JdbcUrl { mut access, zero_date_is_null } = url::parse(options.required("url")?)?;
         if let Some(user) = options.text("username") {
             user.clone_into(&mut access.user);
@@ -171,6 +186,6 @@ mod tests {
             [("scan.partition.num", "4"), ("scan.partition.lower-bound", "1"), ("scan.partition.upper-bound", "9")];
         let given: Vec<_> = std::iter::once(column).chain(rest).collect();
         assert_eq!(config(&given).expect("valid").bounds.expect("bounds").number, 4);
-        assert_eq!(config(&[("sink.parallelism", "2")]).expect_err("a sink").code(), "option.unsupported");
+        assert_eq!(config(&[("lookup.cache", "PARTIAL")]).expect_err("a lookup").code(), "option.unsupported");
     }
 }
