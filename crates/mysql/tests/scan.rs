@@ -211,12 +211,12 @@ fn bank(test: &str, arguments: &[&str]) {
 
 #[test]
 fn all_connections_see_one_moment() {
-    bank("scan_moment", &["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]);
+    bank("scan_moment", &[]);
 }
 
 #[test]
 fn without_gtids_a_short_lock_makes_the_moment() {
-    bank("scan_lock", &[]);
+    bank("scan_lock", &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
 }
 
 #[test]
