@@ -8,7 +8,7 @@ use headwater_change::{Result, TimeZone};
 
 use super::format::{DEFAULT, Patterns, constant, pattern_error};
 use super::legacy::Legacy;
-use super::moment::Moment;
+use super::moment::{Moment, legacy_offset};
 use crate::functions::arguments::{Takes, called, taken};
 use crate::functions::kernel::Call;
 use crate::functions::{Bind, rows};
@@ -45,9 +45,12 @@ fn from_unixtime(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
         let mut patterns = Patterns::new(call, 1, Legacy::compile)?;
         let pattern = patterns.column();
         rows::text(call.rows, &[seconds, &pattern], |row, out| {
-            let at = seconds.value(row);
-            let offset = call.zone.offset_seconds(at);
-            patterns.at(row)?.write(Moment::of_seconds(at.saturating_add(offset), 0), offset, out);
+            // Flink multiplies to milliseconds, which wrap.
+            let millis = seconds.value(row).wrapping_mul(1_000);
+            let at = millis.div_euclid(1_000);
+            let offset = legacy_offset(call.zone, at);
+            let local = Moment::of_seconds(at + offset, millis.rem_euclid(1_000) * 1_000_000);
+            patterns.at(row)?.write(local, offset, out);
             Ok(true)
         })
     })
@@ -64,9 +67,8 @@ fn unix_timestamp(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
         let mut patterns = Patterns::new(call, 1, Legacy::compile)?;
         let pattern = patterns.column();
         rows::finished(rows::primitive::<Int64Type>(call.rows, &[texts, &pattern], |row| {
-            let read = patterns.at(row)?.read(texts.value(row), call.zone);
-            // Flink divides the milliseconds, also those of its mark for what is no time.
-            Ok(Some(read.map_or(i64::MIN / 1000, |(seconds, nanos)| {
+            let read = patterns.at(row)?.read(texts.value(row), call.zone)?;
+            Ok(Some(read.map_or(i64::MIN, |(seconds, nanos)| {
                 (seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000)) / 1000
             })))
         })?)
@@ -89,10 +91,10 @@ fn run_convert_tz(call: &Call<'_>) -> Planned<ArrayRef> {
         let zone =
             |column: &ArrayRef| TimeZone::parse(column.as_string::<i32>().value(row)).map_err(crate::session::ours);
         let (from, to) = (zone(&from)?, zone(&to)?);
-        let Some((seconds, nanos)) = pattern.read(texts.as_string::<i32>().value(row), from) else {
+        let Some((seconds, nanos)) = pattern.read(texts.as_string::<i32>().value(row), from)? else {
             return Ok(false);
         };
-        let offset = to.offset_seconds(seconds);
+        let offset = legacy_offset(to, seconds);
         pattern.write(Moment::of_seconds(seconds + offset, nanos), offset, out);
         Ok(true)
     })
