@@ -18,8 +18,8 @@ TOGETHER = 60
 
 def run(binary, script):
     done = subprocess.run([binary, "sql", "--output", "csv", "--null", "\\N", "-f", "-"],
-                          input=script, capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout, done.stderr
+                          input=script.encode(), capture_output=True, timeout=120)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def split(case):
@@ -29,7 +29,7 @@ def split(case):
 
 
 def rows_of(text, width):
-    found = list(csv.reader(io.StringIO(text)))[1:]
+    found = list(csv.reader(io.StringIO(text, newline="")))[1:]
     # A line of nothing is one empty value.
     return [row if row or width != 1 else [""] for row in found]
 
@@ -90,9 +90,11 @@ def check_refused(binary, case):
 def answers(binary, cases, pool):
     """What differs, by name; None for one that agrees."""
     refused = [name for name, case in cases.items() if "error" in case]
-    answered = [name for name, case in cases.items() if "error" not in case and not split(case)[0]]
-    # Settings and tables are for one case alone.
-    groups = [[name] for name, case in cases.items() if "error" not in case and split(case)[0]]
+    answered = [name for name, case in cases.items() if "error" not in case]
+    # Settings and tables are for one case alone, and a variable without a value ends the whole script.
+    apart = [name for name in answered if split(cases[name])[0] or "${" in cases[name]["sql"]]
+    groups = [[name] for name in apart]
+    answered = [name for name in answered if name not in set(apart)]
     groups += [answered[at:at + TOGETHER] for at in range(0, len(answered), TOGETHER)]
     together = pool.map(lambda group: check(binary, [cases[name] for name in group]), groups)
     alone = pool.map(lambda name: check_refused(binary, cases[name]), refused)

@@ -127,7 +127,8 @@ fn jdbc_clock(text: &str) -> Option<(i64, i64)> {
     let (minute, rest) = rest.split_once(':')?;
     let (second, nanos) = match rest.split_once('.') {
         Some((second, fraction)) => {
-            let digits = fraction.bytes().all(|byte| byte.is_ascii_digit()) && !fraction.is_empty() && fraction.len() < 10;
+            let digits =
+                fraction.bytes().all(|byte| byte.is_ascii_digit()) && !fraction.is_empty() && fraction.len() < 10;
             let nanos = digits.then(|| fraction.parse::<i64>().ok()).flatten()?;
             (second, (fraction.len()..9).fold(nanos, |nanos, _| nanos * 10))
         }
