@@ -106,7 +106,8 @@ fn killed_again_and_again(flavor: Flavor) {
         child.kill().unwrap();
         let output = child.wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        if !told.is_empty() {
+        // Warnings about the server's settings are no failures.
+        if told.lines().any(|line| !line.starts_with("warning: ")) {
             *errors.entry(told).or_default() += 1;
         }
     }

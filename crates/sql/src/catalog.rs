@@ -9,6 +9,7 @@ use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource};
 use headwater_change::{ChangelogMode, Error, Place, Result, TableId, suggest};
 
+use crate::parse::CreateTable;
 use crate::plan::TableSpec;
 
 /// What a connector can do with a table, as far as planning must know.
@@ -60,6 +61,8 @@ pub(crate) struct Table {
     /// Declared columns of the key.
     pub(crate) primary_key: Vec<String>,
     pub(crate) partitioned_by: Vec<String>,
+    /// As it was written.
+    pub(crate) declared: CreateTable,
     pub(crate) capabilities: Capabilities,
 }
 
@@ -112,6 +115,8 @@ pub(crate) struct CatalogView {
     /// Columns as `DESCRIBE` shows them.
     pub(crate) described: SchemaRef,
     pub(crate) plan: LogicalPlan,
+    /// The query's text.
+    pub(crate) text: String,
 }
 
 impl TableSource for CatalogView {
@@ -169,6 +174,11 @@ impl Catalog {
 
     /// The entry behind a name with or without its catalog and database. There is one of each.
     pub(crate) fn resolve(&self, name: &TableReference) -> Result<&Entry> {
+        self.get(self.local(name)?)
+    }
+
+    /// The name without its catalog and database.
+    pub(crate) fn local<'a>(&self, name: &'a TableReference) -> Result<&'a str> {
         let wrong = |kind: &str, found: &str, only: &str| {
             Error::usage("sql.unknown_table", format!("there is no {kind} '{found}'"))
                 .hint(format!("the only one is {only}; write the table's name alone"))
@@ -179,7 +189,7 @@ impl Catalog {
         if let Some(database) = name.schema().filter(|database| *database != DEFAULT_DATABASE) {
             return Err(wrong("database", database, DEFAULT_DATABASE));
         }
-        self.get(name.table())
+        Ok(name.table())
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {

@@ -17,7 +17,7 @@ use headwater_change::{ChangelogMode, Error, Result};
 
 use crate::catalog::{CatalogTable, Origin, Table};
 use crate::functions::window::{Bound, rowtime_of_end, tumble_bound};
-use crate::fuse::{fuse, is_rowtime, unaliased};
+use crate::fuse::{fuse, gives_rowtime, unaliased};
 use crate::guard::guarded;
 use crate::plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, Watermark, Window, WindowAggregate,
@@ -29,9 +29,15 @@ use crate::session::{Pipeline, bare, fits};
 pub(crate) struct Converter {
     nodes: Vec<Node>,
     unbounded: bool,
+    batch: bool,
 }
 
 impl Converter {
+    /// Nothing yet; `batch` is the mode.
+    pub(crate) fn new(batch: bool) -> Self {
+        Self { batch, ..Self::default() }
+    }
+
     /// The finished pipeline.
     pub(crate) fn finish(self, logical: Vec<LogicalPlan>, collects: bool) -> Pipeline {
         Pipeline { plan: StreamPlan { nodes: self.nodes }, logical, bounded: !self.unbounded, collects }
@@ -294,7 +300,8 @@ impl Converter {
     ) -> Result<u32> {
         let wanted: SchemaRef = Arc::new(aggregate.schema.as_arrow().clone());
         let Some((time, window)) = window else {
-            let node = Aggregate { group, calls };
+            let row_over_nothing = self.batch && group.is_empty();
+            let node = Aggregate { group, calls, row_over_nothing };
             return Ok(self.push(NodeKind::Aggregate(node), vec![fed], wanted, ChangelogMode::Retract));
         };
         let bound = |name: &str| {
@@ -376,15 +383,18 @@ fn window_of(groups: &[Expr], base: &LogicalPlan) -> Result<Option<(Expr, Window
     }
     let size = u64::try_from(size).ok().filter(|size| *size > 0);
     let size = size.ok_or_else(|| Error::usage("sql.window", "a window's size must be at least a millisecond"))?;
-    let Expr::Column(column) = time else { return Err(no_rowtime(&time.to_string())) };
-    if !is_rowtime(base, column) {
-        return Err(no_rowtime(&column.name));
+    if !gives_rowtime(base, time) {
+        return Err(no_rowtime(time));
     }
     let window = Window::Tumble { size: std::time::Duration::from_millis(size), offset_millis: offset, zone };
     Ok(Some((time.clone(), window)))
 }
 
-fn no_rowtime(name: &str) -> Error {
+fn no_rowtime(time: &Expr) -> Error {
+    let Expr::Column(Column { name, .. }) = time else {
+        return Error::usage("sql.no_rowtime", "the window's time is computed, and so no time attribute")
+            .hint("take the column of the table's WATERMARK, or a window's window_time");
+    };
     Error::usage("sql.no_rowtime", format!("the window's time '{name}' is no time attribute"))
         .hint(format!("declare it in CREATE TABLE: WATERMARK FOR `{name}` AS `{name}` - INTERVAL '5' SECOND"))
 }

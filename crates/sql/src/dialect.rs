@@ -6,7 +6,9 @@
 //! | `TABLE name` inside a window table function | `$table(name)` |
 //! | `CAST(x AS type)`, `TRY_CAST(x AS type)` | `$cast(x, 'type')`, `$try_cast(x, 'type')` |
 //! | `DATE '…'`, `TIME '…'`, `TIMESTAMP '…'` | `$literal('DATE', '…')` |
+//! | `U&'\00e9'`, `U&'!00e9' UESCAPE '!'` | `'é'` |
 //! | `INTERVAL '1 2:3' DAY TO MINUTE` | `$interval('1 2:3', 'DAY', 'MINUTE')` |
+//! | `TRIM(LEADING x FROM s)`, `TRIM(s)` | `$trim('LEADING', s, x)`, `$trim('BOTH', s, ' ')` |
 //! | `x [NOT] BETWEEN SYMMETRIC a AND b` | `$between_symmetric(x, a, b)` |
 
 use datafusion::sql::sqlparser::ast::{
@@ -26,6 +28,8 @@ pub(crate) const TABLE_MARKER: &str = "$table";
 pub(crate) const CAST: &str = "$cast";
 /// `$try_cast(x, 'type')`.
 pub(crate) const TRY_CAST: &str = "$try_cast";
+/// `$trim('side', text, characters)`.
+pub(crate) const TRIM: &str = "$trim";
 /// `$literal('type', 'text')`.
 pub(crate) const LITERAL: &str = "$literal";
 /// `$interval('text', 'unit'[, 'last unit'])`.
@@ -58,10 +62,6 @@ impl Dialect for FlinkDialect {
         true
     }
 
-    fn supports_unicode_string_literal(&self) -> bool {
-        true
-    }
-
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         let Token::Word(word) = &parser.peek_token_ref().token else { return None };
         if word.quote_style.is_some() {
@@ -81,6 +81,8 @@ impl Dialect for FlinkDialect {
                 parser.next_token();
                 Some(Ok(text_call(LITERAL, &[&name, &text])))
             }
+            ("TRIM", Token::LParen) => Some(trim(parser)),
+            ("U", Token::Ampersand) => unicode(parser),
             ("INTERVAL", Token::SingleQuotedString(_) | Token::Minus | Token::Plus) => Some(interval(parser)),
             _ => None,
         }
@@ -129,6 +131,67 @@ fn cast(parser: &mut Parser, function: &str) -> Result<Expr, ParserError> {
     let (sql_type, _) = parse_type(parser)?;
     parser.expect_token(&Token::RParen)?;
     Ok(plain_call(function, vec![value, text(&sql_type.to_string())]))
+}
+
+/// `TRIM([BOTH | LEADING | TRAILING] [characters] FROM text)` or `TRIM(text)`.
+fn trim(parser: &mut Parser) -> Result<Expr, ParserError> {
+    parser.next_token();
+    parser.expect_token(&Token::LParen)?;
+    let sides = [Keyword::BOTH, Keyword::LEADING, Keyword::TRAILING];
+    let side = parser.parse_one_of_keywords(&sides);
+    let (what, value) = if side.is_some() && parser.parse_keyword(Keyword::FROM) {
+        (None, parser.parse_expr()?)
+    } else {
+        let first = parser.parse_expr()?;
+        match side {
+            Some(_) => parser.expect_keyword(Keyword::FROM).and_then(|_| Ok((Some(first), parser.parse_expr()?)))?,
+            None if parser.parse_keyword(Keyword::FROM) => (Some(first), parser.parse_expr()?),
+            None => (None, first),
+        }
+    };
+    parser.expect_token(&Token::RParen)?;
+    let side = side.map_or_else(|| "BOTH".to_owned(), |side| format!("{side:?}"));
+    Ok(plain_call(TRIM, vec![text(&side), value, what.unwrap_or_else(|| text(" "))]))
+}
+
+/// `U&'text' [UESCAPE 'c']`, with nothing between its parts; else U is a column.
+fn unicode(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let (letter, and, quoted) = (parser.peek_token(), parser.peek_nth_token(1), parser.peek_nth_token(2));
+    let Token::SingleQuotedString(written) = &quoted.token else { return None };
+    if letter.span.end != and.span.start || and.span.end != quoted.span.start {
+        return None;
+    }
+    (0..3).for_each(|_| drop(parser.next_token()));
+    Some(unescaped(parser, written).map(|value| text(&value)))
+}
+
+fn unescaped(parser: &mut Parser, written: &str) -> Result<String, ParserError> {
+    let mut escape = '\\';
+    if parser.parse_keyword(Keyword::UESCAPE) {
+        let token = parser.peek_token();
+        let given = parser.parse_literal_string()?;
+        let mut letters = given.chars();
+        escape = match (letters.next(), letters.next()) {
+            (Some(one), None) if !one.is_ascii_hexdigit() && !one.is_whitespace() && !"+'\"".contains(one) => one,
+            _ => return parser.expected("one character that is no digit, sign, quote or blank", token),
+        };
+    }
+    let wrong = || ParserError::ParserError(format!("{escape} in U&'…' takes four hexadecimal digits, or itself"));
+    let mut units: Vec<u16> = Vec::new();
+    let mut rest = written.chars();
+    while let Some(letter) = rest.next() {
+        let mut utf16 = [0; 2];
+        if letter != escape {
+            units.extend_from_slice(letter.encode_utf16(&mut utf16));
+        } else if rest.as_str().starts_with(escape) {
+            units.extend_from_slice(rest.next().unwrap_or(escape).encode_utf16(&mut utf16));
+        } else {
+            let digits: String = rest.by_ref().take(4).collect();
+            let valid = digits.len() == 4 && digits.chars().all(|digit| digit.is_ascii_hexdigit());
+            units.push(u16::from_str_radix(&digits, 16).ok().filter(|_| valid).ok_or_else(wrong)?);
+        }
+    }
+    String::from_utf16(&units).map_err(|_| ParserError::ParserError("half of a pair of code units in U&'…'".to_owned()))
 }
 
 /// `INTERVAL [-] 'text' unit[(digits)] [TO unit[(digits)]]`.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::plan::{AggregateCall, Node, NodeKind, StreamPlan, Window};
+use crate::spell::spell;
 use crate::types::type_name;
 
 impl fmt::Display for StreamPlan {
@@ -34,14 +35,19 @@ fn kind(node: &Node) -> String {
         NodeKind::Scan(table) => format!("Scan {} ({})", table.table, table.connector),
         NodeKind::Values(rows) => format!("Values {} rows", rows.num_rows()),
         NodeKind::Calc(calc) => {
-            let columns: Vec<String> = calc.columns.iter().map(ToString::to_string).collect();
+            let columns: Vec<String> = calc.columns.iter().map(|column| spell(column.as_ref())).collect();
             match &calc.predicate {
-                Some(predicate) => format!("Calc {} where {predicate}", columns.join(", ")),
+                Some(predicate) => format!("Calc {} where {}", columns.join(", "), spell(predicate.as_ref())),
                 None => format!("Calc {}", columns.join(", ")),
             }
         }
-        NodeKind::Watermark(watermark) => format!("Watermark column {} as {}", watermark.column, watermark.delayed),
-        NodeKind::Aggregate(aggregate) => format!("Aggregate by {:?}: {}", aggregate.group, calls(&aggregate.calls)),
+        NodeKind::Watermark(watermark) => {
+            format!("Watermark column {} as {}", watermark.column, spell(watermark.delayed.as_ref()))
+        }
+        NodeKind::Aggregate(aggregate) => {
+            let over_nothing = if aggregate.row_over_nothing { "; one row over no input" } else { "" };
+            format!("Aggregate by {:?}: {}{over_nothing}", aggregate.group, calls(&aggregate.calls))
+        }
         NodeKind::WindowAggregate(aggregate) => {
             let Window::Tumble { size, offset_millis, zone } = aggregate.window;
             let zone = zone.map_or(String::new(), |zone| format!(" in {zone}"));

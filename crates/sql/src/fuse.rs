@@ -79,7 +79,7 @@ pub(crate) fn unaliased(expr: &Expr) -> &Expr {
 }
 
 /// Whether a column of a relation is event time with a watermark behind it.
-pub(crate) fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
+fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
     let at = |schema: &DFSchema, index: usize| {
         let (qualifier, field) = schema.qualified_field(index);
         Column::new(qualifier.cloned(), field.name())
@@ -97,18 +97,27 @@ pub(crate) fn is_rowtime(plan: &LogicalPlan, column: &Column) -> bool {
         }
         (LogicalPlan::SubqueryAlias(alias), Ok(index)) => is_rowtime(&alias.input, &at(alias.input.schema(), index)),
         (LogicalPlan::Filter(filter), Ok(_)) => is_rowtime(&filter.input, column),
-        (LogicalPlan::Projection(projection), Ok(index)) => match projection.expr.get(index).map(unaliased) {
-            Some(Expr::Column(inner)) => is_rowtime(&projection.input, inner),
-            _ => false,
-        },
+        (LogicalPlan::Projection(projection), Ok(index)) => {
+            projection.expr.get(index).is_some_and(|expr| gives_rowtime(&projection.input, expr))
+        }
         // A window's last instant is the event time of its result.
         (LogicalPlan::Aggregate(aggregate), Ok(index)) => {
-            aggregate.group_expr.get(index).map(unaliased).is_some_and(|expr| match tumble_bound(expr) {
-                Some(BoundOf { bound: Bound::Rowtime, time: Expr::Column(time), .. }) => {
-                    is_rowtime(&aggregate.input, time)
-                }
-                _ => false,
-            })
+            let Ok(fused) = fuse(aggregate.group_expr.clone(), None, &aggregate.input) else { return false };
+            let bound = |expr: &Expr| tumble_bound(unaliased(expr)).map(|found| found.bound);
+            let windowed =
+                [Bound::Start, Bound::End].iter().all(|side| fused.exprs.iter().any(|expr| bound(expr) == Some(*side)));
+            let key = fused.exprs.get(index).filter(|key| bound(key) == Some(Bound::Rowtime));
+            windowed && key.is_some_and(|key| gives_rowtime(fused.base, key))
+        }
+        _ => false,
+    }
+}
+
+/// Whether an expression over a relation is event time: a column that is, or the last instant of a window over one.
+pub(crate) fn gives_rowtime(input: &LogicalPlan, expr: &Expr) -> bool {
+    match (unaliased(expr), tumble_bound(unaliased(expr))) {
+        (Expr::Column(column), _) | (_, Some(BoundOf { bound: Bound::Rowtime, time: Expr::Column(column), .. })) => {
+            is_rowtime(input, column)
         }
         _ => false,
     }

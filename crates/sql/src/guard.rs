@@ -33,8 +33,11 @@ pub(crate) fn guarded(expr: Arc<dyn PhysicalExpr>) -> Result<Arc<dyn PhysicalExp
 }
 
 fn fallible(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
-    Ok(expr.exists(|expr| Ok(expr.downcast_ref::<ScalarFunctionExpr>().is_some()))?)
+    expr.exists(|expr| Ok(expr.downcast_ref::<ScalarFunctionExpr>().is_some()))
 }
+
+/// The left side, AND or OR, and the right side.
+pub(crate) type Sides<'a> = (&'a Arc<dyn PhysicalExpr>, &'static str, &'a Arc<dyn PhysicalExpr>);
 
 /// `left AND right` or `left OR right`; `right` is evaluated where `left` leaves the answer open.
 #[derive(Debug, Eq)]
@@ -46,7 +49,7 @@ pub(crate) struct Guard {
 
 impl Guard {
     /// Both sides, and what stands between them.
-    pub(crate) fn sides(&self) -> (&Arc<dyn PhysicalExpr>, &'static str, &Arc<dyn PhysicalExpr>) {
+    pub(crate) fn sides(&self) -> Sides<'_> {
         (&self.left, if self.is_and { "AND" } else { "OR" }, &self.right)
     }
 }

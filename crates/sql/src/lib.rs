@@ -23,7 +23,7 @@ mod types;
 
 pub use catalog::{Capabilities, Connectors};
 pub use functions::{ValueText, function_names};
-pub use parse::{CreateTable, CreateView, Insert, Statement, parse};
+pub use parse::{Insert, Statement, parse};
 pub use plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, TableSpec, Watermark, Window,
     WindowAggregate,
@@ -31,5 +31,5 @@ pub use plan::{
 pub use script::Script;
 pub use session::{Outcome, Pipeline, Session};
 pub use settings::{SETTINGS, Settings};
-pub use spell::{guard_sides, spell_call};
+pub use spell::spell;
 pub use types::{trim_value_text, type_name};

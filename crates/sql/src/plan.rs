@@ -97,13 +97,16 @@ pub struct Watermark {
 /// `GROUP BY` columns and the aggregates over each group. Gives the group's columns, then one column per aggregate.
 ///
 /// A grouped aggregate gives `+I` for a new key, `-U`/`+U` when its result row changed, `-D` when its last row went; a
-/// global one (no group columns) likewise, and no row over no input (Flink's streaming rule).
+/// global one (no group columns) likewise. Over no input a global one gives no row in streaming mode and one row in batch
+/// mode (Flink's rule).
 #[derive(Clone, Debug)]
 pub struct Aggregate {
     /// Indices of the group columns in the input.
     pub group: Vec<usize>,
     /// The aggregates.
     pub calls: Vec<AggregateCall>,
+    /// Whether there is a row when the input ends without any: a global aggregate in batch mode.
+    pub row_over_nothing: bool,
 }
 
 /// Like [`Aggregate`], per window: gives `window_start`, `window_end` (timestamps without zone in the precision of

@@ -155,3 +155,87 @@ fn errors_name_the_place_and_what_to_do() {
     let told: Vec<String> = cases.iter().map(|sql| format!("{sql}\n  {}", error(sql))).collect();
     insta::assert_snapshot!(told.join("\n"));
 }
+
+/// Long and deep expressions neither overflow the stack nor take longer than their length asks for.
+#[test]
+fn thousands_of_terms_and_deep_parentheses_are_planned() {
+    let terms = |operator: &str, term: &dyn Fn(usize) -> String| {
+        (0..4_000).map(term).collect::<Vec<_>>().join(&format!(" {operator} "))
+    };
+    let or = terms("OR", &|n| format!("order_id = {n}"));
+    let and = terms("AND", &|n| format!("currency <> 'c{n}'"));
+    let mixed = terms("OR", &|n| format!("(order_id = {n} AND currency <> 'c{n}')"));
+    let plus = terms("+", &|n| format!("(qty - {n})"));
+    let minus = terms("-", &|_| "qty".to_owned());
+    let text = terms("||", &|_| "currency".to_owned());
+    let list = terms(",", &|n| n.to_string());
+    for predicate in [or, and, mixed, format!("{plus} > 0"), format!("{minus} < 0"), format!("order_id IN ({list})")] {
+        plan(&format!("SELECT order_id FROM orders WHERE {predicate}"));
+        plan(&format!("SELECT {predicate} AS x FROM orders"));
+    }
+    plan(&format!("SELECT {text} AS x FROM orders"));
+    for depth in [60, 400] {
+        let nested = |open: &str, close: &str| format!("{}qty{}", open.repeat(depth), close.repeat(depth));
+        for expr in [
+            nested("(", ")"),
+            nested("(1 + ", ")"),
+            nested("ABS(", ")"),
+            nested("CASE WHEN qty = 1 THEN 1 ELSE ", " END"),
+        ] {
+            plan(&format!("SELECT {expr} AS x FROM orders"));
+        }
+    }
+    let error =
+        outcome(&format!("SELECT {}1{} AS x", "(".repeat(100_000), ")".repeat(100_000)), false).expect_err("deep");
+    assert!(error.contains("the statement is nested too deeply"), "{error}");
+}
+
+#[test]
+fn a_table_like_another_takes_what_it_is_told_to() {
+    const MORE: &str =
+        "CREATE TABLE kept (k INT, day STRING, v INT, half AS v / 2, at TIMESTAMP(3) METADATA FROM 'op_ts' VIRTUAL,
+        WATERMARK FOR at AS at - INTERVAL '1' SECOND, PRIMARY KEY (k) NOT ENFORCED) PARTITIONED BY (day)
+        WITH ('connector' = 'files', 'path' = '/a', 'password' = 'hush!');";
+    let shown = |sql: &str| match outcome(&format!("{MORE} CREATE TABLE new {sql}; SHOW CREATE TABLE new"), false) {
+        Ok(Outcome::Text(text)) => text,
+        Ok(other) => format!("{other:?}"),
+        Err(error) => error,
+    };
+    let texts = [
+        "LIKE kept",
+        "(w STRING NOT NULL) WITH ('path' = '/b', 'format' = 'json') LIKE default_database.kept",
+        "(w STRING, at TIMESTAMP(3), WATERMARK FOR at AS at) WITH ('connector' = 'any') LIKE kept (EXCLUDING ALL)",
+        "(half AS v / 3, WATERMARK FOR at AS at) LIKE kept (OVERWRITING GENERATED OVERWRITING WATERMARKS EXCLUDING CONSTRAINTS EXCLUDING PARTITIONS)",
+        "(half AS v / 3) LIKE kept",
+        "(v BIGINT) LIKE kept",
+        "(WATERMARK FOR at AS at) LIKE kept",
+        "(PRIMARY KEY (v) NOT ENFORCED) LIKE kept",
+        "WITH ('path' = '/b') LIKE kept (INCLUDING OPTIONS)",
+        "LIKE kept (OVERWRITING PARTITIONS)",
+        "LIKE kept (INCLUDING ALL INCLUDING ALL)",
+        "LIKE missing",
+        "WITH ('connector' = 'any')",
+    ]
+    .map(|sql| format!("{sql}\n{}", shown(sql)));
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+#[test]
+fn statements_are_shown_as_they_were_written() {
+    let shown = |sql: &str| match outcome(sql, false) {
+        Ok(Outcome::Text(text)) => text,
+        Ok(Outcome::Listing { rows, .. }) => rows.iter().map(|row| row.join(" | ") + "\n").collect(),
+        Ok(other) => format!("{other:?}"),
+        Err(error) => error,
+    };
+    let texts = [
+        "SHOW CREATE TABLE clicks",
+        "DESCRIBE clicks",
+        "CREATE VIEW `v``1` (c) AS SELECT /* all */ page FROM clicks; SHOW CREATE VIEW `v``1`",
+        "CREATE VIEW v AS SELECT page FROM clicks; SHOW CREATE TABLE v",
+        "SHOW CREATE VIEW clicks",
+        "SHOW CREATE TABLE click",
+    ]
+    .map(|sql| format!("{sql}\n{}", shown(sql)));
+    insta::assert_snapshot!(texts.join("\n"));
+}

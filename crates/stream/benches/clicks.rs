@@ -251,7 +251,8 @@ fn main() {
     measure("tumble count per page", &windowed, &clicks, 2);
 
     let pages = Arc::new(Schema::new(vec![schema.field(0).clone(), count.result.as_ref().clone()]));
-    let grouped = NodeKind::Aggregate(Aggregate { group: vec![0], calls: vec![count.clone()] });
+    let grouped =
+        NodeKind::Aggregate(Aggregate { group: vec![0], calls: vec![count.clone()], row_over_nothing: false });
     measure("count per page", &plan(&schema, vec![(grouped, pages, ChangelogMode::Retract)]), &clicks, 1);
 
     let keyed = keyed();
@@ -260,7 +261,7 @@ fn main() {
     let mut fields = vec![schema.field(0).clone()];
     fields.extend(calls.iter().map(|call| call.result.as_ref().clone()));
     let result = Arc::new(Schema::new(fields));
-    let grouped = NodeKind::Aggregate(Aggregate { group: vec![0], calls });
+    let grouped = NodeKind::Aggregate(Aggregate { group: vec![0], calls, row_over_nothing: false });
     let million = plan(&schema, vec![(grouped, result, ChangelogMode::Retract)]);
     measure("count, sum, max of 1M keys", &million, &keyed, 1);
     measure("count, sum, max of 1M keys", &million, &keyed, 2);
@@ -276,7 +277,7 @@ fn restart() {
     ];
     let mut fields = vec![schema.field(0).clone()];
     fields.extend(calls.iter().map(|call| call.result.as_ref().clone()));
-    let grouped = NodeKind::Aggregate(Aggregate { group: vec![0], calls });
+    let grouped = NodeKind::Aggregate(Aggregate { group: vec![0], calls, row_over_nothing: false });
     let plan = plan(&schema, vec![(grouped, Arc::new(Schema::new(fields)), ChangelogMode::Retract)]);
     measure_restart(&plan, &source, 1);
     measure_restart(&plan, &source, 2);

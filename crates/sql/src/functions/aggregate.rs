@@ -1,6 +1,7 @@
 //! Aggregates by Flink's types: SUM of an integer keeps its type and wraps, AVG of an integer is that integer truncated,
 //! decimals keep their scale. The stream engine computes them itself; the accumulators here are what batch runs.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -95,6 +96,7 @@ impl AggregateUDFImpl for FlinkMean {
         Ok(Box::new(MeanAccumulator {
             averages: self.averages(),
             distinct: args.is_distinct.then(Default::default),
+            argument: args.expr_fields.first().map_or(DataType::Null, |field| field.data_type().clone()),
             result: args.return_field.data_type().clone(),
             integer: 0,
             scale: 0,
@@ -105,7 +107,9 @@ impl AggregateUDFImpl for FlinkMean {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         if args.is_distinct {
-            return plan_err!("{}(DISTINCT) runs in one stage", self.name.to_uppercase());
+            let values = args.input_fields.first().map_or(DataType::Null, |field| field.data_type().clone());
+            let name = format!("{}[distinct]", args.name);
+            return Ok(vec![Arc::new(Field::new_list(name, Field::new_list_field(values, true), true))]);
         }
         let field = |name: &str, data_type| Arc::new(Field::new(format!("{}[{name}]", args.name), data_type, true));
         Ok(vec![
@@ -120,7 +124,8 @@ impl AggregateUDFImpl for FlinkMean {
 #[derive(Debug)]
 struct MeanAccumulator {
     averages: bool,
-    distinct: Option<std::collections::HashSet<ScalarValue>>,
+    distinct: Option<HashSet<ScalarValue>>,
+    argument: DataType,
     result: DataType,
     /// Sum of integers, or of unscaled decimals.
     integer: i128,
@@ -209,6 +214,10 @@ impl Accumulator for MeanAccumulator {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        if let Some(seen) = &self.distinct {
+            let values: Vec<ScalarValue> = seen.iter().cloned().collect();
+            return Ok(vec![ScalarValue::List(ScalarValue::new_list_nullable(&values, &self.argument))]);
+        }
         Ok(vec![
             ScalarValue::Decimal128(Some(self.integer), 38, 0),
             ScalarValue::Int64(Some(i64::from(self.scale))),
@@ -218,6 +227,9 @@ impl Accumulator for MeanAccumulator {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        if let (true, [lists]) = (self.distinct.is_some(), states) {
+            return lists.as_list::<i32>().iter().flatten().try_for_each(|values| self.update_batch(&[values]));
+        }
         let [integer, scale, float, count] = states else { return exec_err!("SUM and AVG keep four states") };
         for row in 0..integer.len() {
             let rows = count.as_primitive::<Int64Type>().value(row);

@@ -4,15 +4,12 @@
 //! |---|---|
 //! | `1.5`, `1e3`, `x'0a'` | `$literal('DECIMAL', '1.5')`, `$cast('1e3', 'DOUBLE')`, `$literal('BINARY', '0a')` |
 //! | `SUBSTRING(s FROM a FOR b)` | `SUBSTRING(s, a, b)` |
-//! | `TRIM(LEADING x FROM s)`, `TRIM(s)` | `$trim('LEADING', s, x)`, `$trim('BOTH', s, ' ')` |
 //! | `POSITION(a IN b)`, `OVERLAY(a PLACING b FROM c FOR d)` | `POSITION(a, b)`, `OVERLAY(a, b, c, d)` |
 //! | `EXTRACT(unit FROM t)`, `FLOOR(t TO unit)`, `CEIL(t TO unit)` | `$extract('UNIT', t)`, `$floor('UNIT', t)`, `$ceil('UNIT', t)` |
 //! | `FLOOR(x)`, `CEIL(x)` | `FLOOR(x)`, `CEIL(x)` |
 //! | `a [NOT] LIKE b ESCAPE c`, `a SIMILAR TO b` | `[NOT] $like(a, b, c)`, `$similar(a, b)` |
 
-use datafusion::sql::sqlparser::ast::{
-    CeilFloorKind, DateTimeField, Expr, TrimWhereField, UnaryOperator, Value, ValueWithSpan,
-};
+use datafusion::sql::sqlparser::ast::{CeilFloorKind, DateTimeField, Expr, UnaryOperator, Value, ValueWithSpan};
 use headwater_change::{Error, Result};
 
 use crate::dialect::{CAST, LITERAL, plain_call, text};
@@ -35,15 +32,6 @@ pub(super) fn plain(expr: &Expr) -> Result<Option<Expr>> {
                 args.extend(substring_for.as_deref().cloned());
             }
             plain_call("substring", args)
-        }
-        Expr::Trim { expr, trim_where, trim_what, trim_characters: None } => {
-            let side = match trim_where {
-                Some(TrimWhereField::Leading) => "LEADING",
-                Some(TrimWhereField::Trailing) => "TRAILING",
-                _ => "BOTH",
-            };
-            let what = trim_what.as_deref().map_or_else(|| text(" "), Clone::clone);
-            plain_call("$trim", vec![text(side), boxed(expr), what])
         }
         Expr::Position { expr, r#in } => plain_call("position", vec![boxed(expr), boxed(r#in)]),
         Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
@@ -91,7 +79,6 @@ fn literal(value: &Value) -> Result<Option<Expr>> {
             },
         },
         Value::HexStringLiteral(digits) => Some(plain_call(LITERAL, vec![text("BINARY"), text(digits)])),
-        Value::UnicodeStringLiteral(found) => Some(text(found)),
         Value::NationalStringLiteral(found) => Some(text(found)),
         _ => None,
     })

@@ -115,7 +115,8 @@ impl Context<'_> {
             let operator = arithmetic_operator(sign).ok_or_else(|| Error::bug("sql.operator", sign.to_string()))?;
             chain = match chain.push(operator, right) {
                 Ok(chain) => chain,
-                Err((chain, right)) => {
+                Err(refused) => {
+                    let (chain, right) = *refused;
                     Arithmetic::begin(arithmetic::arithmetic(*self, operator, chain.finish(*self), right)?)
                 }
             };

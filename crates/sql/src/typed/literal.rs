@@ -42,8 +42,9 @@ pub(super) fn literal(value: &ScalarValue, metadata: Option<&FieldMetadata>) -> 
 /// A constant has no negative zero: Flink's planner keeps constants as decimals. At run time `-0.0` is a value.
 pub(crate) fn constant(value: ScalarValue, sql_type: SqlType) -> Typed {
     let value = match value {
-        ScalarValue::Float64(Some(0.0)) => ScalarValue::Float64(Some(0.0)),
-        ScalarValue::Float32(Some(0.0)) => ScalarValue::Float32(Some(0.0)),
+        // A sum with zero has no sign.
+        ScalarValue::Float64(Some(number)) => ScalarValue::Float64(Some(number + 0.0)),
+        ScalarValue::Float32(Some(number)) => ScalarValue::Float32(Some(number + 0.0)),
         other => other,
     };
     let metadata = sql_type.metadata().map(|entry| FieldMetadata::from(std::collections::BTreeMap::from([entry])));

@@ -2,9 +2,9 @@
 //! made it, with names resolved and everything else unbound; it goes out with operators and functions whose operands agree
 //! exactly, so that no coercion of the engine below has anything left to do.
 //!
-//! * [`expression`]: operators, branches, predicates, calls
-//! * [`literal`]: constants
-//! * this file: relations, from the leaves up; each relation's columns are known before the expressions over them
+//! * `expression`: operators, branches, predicates, calls
+//! * `literal`: constants
+//! * here: relations, from the leaves up; each relation's columns are known before the expressions over them
 //!
 //! What Flink refuses is refused here; so is what is not known to mean what Flink means by it.
 

@@ -6,19 +6,20 @@
 //! gives Flink's changes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::kernels::cmp::distinct;
 use arrow::compute::{concat, take, take_arrays};
 use arrow::datatypes::SchemaRef;
 use headwater_change::{ChangeBatch, Error, Op, Result, TableId};
-use headwater_sql::{Aggregate, Node};
+use headwater_sql::{Aggregate, AggregateCall, AggregateFunction, Node};
 use headwater_state::{Backend, Delta};
 
 use super::calc::batch;
 use super::keyed::{Keyed, Runtime, Shard};
 use super::{Operator, Output};
-use crate::flow::Flow;
+use crate::flow::{END_OF_TIME, Flow};
 use crate::group::groups::{Groups, KeyedBatch};
 use crate::group::table::hash_key;
 
@@ -29,6 +30,8 @@ pub(crate) struct AggregateOperator {
     table: TableId,
     /// Whether each row's changes are given, or the net ones of a batch.
     each: bool,
+    /// What is given when the input ends without a group.
+    over_nothing: Option<Vec<ArrayRef>>,
 }
 
 struct AggregateShard {
@@ -61,7 +64,8 @@ impl AggregateOperator {
             AggregateShard { groups, touched: Vec::new() }
         })?;
         let table = TableId::bare(format!("aggregate.{}", node.id));
-        Ok(Self { keyed, schema: node.schema.clone(), table, each })
+        let over_nothing = aggregate.row_over_nothing.then(|| aggregate.calls.iter().map(over_nothing).collect());
+        Ok(Self { keyed, schema: node.schema.clone(), table, each, over_nothing })
     }
 
     fn emit(&self, rows: &RecordBatch, changes: Changes, out: &mut Output) -> Result<()> {
@@ -99,12 +103,30 @@ impl Operator for AggregateOperator {
         Ok(())
     }
 
+    fn time(&mut self, watermark: i64, out: &mut Output) -> Result<()> {
+        let empty = self.keyed.shards().iter_mut().all(|shard| shard.groups.keys().len() == 0);
+        if let Some(row) = self.over_nothing.take_if(|_| watermark == END_OF_TIME)
+            && empty
+        {
+            out.push(ChangeBatch::insert_only(self.table.clone(), batch(self.schema.clone(), row, 1)?));
+        }
+        Ok(())
+    }
+
     fn seal(&mut self, deltas: &mut Vec<Delta>) -> Result<()> {
         self.keyed.seal(deltas)
     }
 
     fn restore(&mut self, backend: &mut dyn Backend) -> Result<()> {
         self.keyed.restore(backend)
+    }
+}
+
+/// An aggregate of no rows.
+fn over_nothing(call: &AggregateCall) -> ArrayRef {
+    match call.function {
+        AggregateFunction::Count => Arc::new(Int64Array::from_value(0, 1)),
+        _ => new_null_array(call.result.data_type(), 1),
     }
 }
 

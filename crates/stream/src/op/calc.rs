@@ -11,9 +11,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Column;
 use headwater_change::{ChangeBatch, Error, Op, Result};
-use headwater_sql::Calc;
+use headwater_sql::{Calc, spell};
 
-use super::spell::{reason, spell, values};
+use super::failure::{reason, values};
 use super::{Operator, Output};
 use crate::flow::Flow;
 

@@ -4,7 +4,7 @@
 //! must remember it gives out at every epoch's end ([`Operator::seal`]) and takes back at a start ([`Operator::restore`]).
 //!
 //! * [`calc`]: filter and projection
-//! * [`spell`]: expressions and their failures in SQL's words
+//! * [`failure`]: what an expression failed on, in SQL's words
 //! * [`watermark`]: the watermark before each row
 //! * [`aggregate`]: `GROUP BY`, kept up to date by retraction
 //! * [`window`]: `GROUP BY` per event-time window
@@ -16,8 +16,8 @@ use crate::flow::{Flow, Marks};
 
 pub(crate) mod aggregate;
 pub(crate) mod calc;
+pub(crate) mod failure;
 pub(crate) mod keyed;
-pub(crate) mod spell;
 pub(crate) mod union;
 pub(crate) mod watermark;
 pub(crate) mod window;

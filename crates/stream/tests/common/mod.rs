@@ -107,7 +107,7 @@ impl PlanBuilder {
 
     pub fn aggregate(&mut self, input: u32, group: &[usize], calls: Vec<AggregateCall>) -> u32 {
         let schema = Arc::new(Schema::new(self.result_fields(input, group, &calls)));
-        let kind = NodeKind::Aggregate(Aggregate { group: group.to_vec(), calls });
+        let kind = NodeKind::Aggregate(Aggregate { group: group.to_vec(), calls, row_over_nothing: false });
         self.node(kind, &[input], schema, ChangelogMode::Retract)
     }
 

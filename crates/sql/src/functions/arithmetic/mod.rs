@@ -56,8 +56,10 @@ impl Arithmetic {
     }
 
     /// The chain with one operand more; gives both back where they are not numbers.
-    pub(crate) fn push(mut self, operator: Operator, right: Typed) -> std::result::Result<Self, (Self, Typed)> {
-        let Some(result) = result_type(operator, &self.sql_type, &right.sql_type) else { return Err((self, right)) };
+    pub(crate) fn push(mut self, operator: Operator, right: Typed) -> std::result::Result<Self, Box<(Self, Typed)>> {
+        let Some(result) = result_type(operator, &self.sql_type, &right.sql_type) else {
+            return Err(Box::new((self, right)));
+        };
         self.steps.push(Step { operator, left: self.sql_type, right: right.sql_type.clone(), result: result.clone() });
         self.nullable |= right.nullable;
         self.sql_type = result;
@@ -84,10 +86,13 @@ impl Arithmetic {
 pub(crate) fn arithmetic(context: Context<'_>, operator: Operator, left: Typed, right: Typed) -> Result<Typed> {
     match Arithmetic::begin(left).push(operator, right) {
         Ok(chain) => Ok(chain.finish(context)),
-        Err((mut chain, right)) => match chain.operands.pop() {
-            Some(left) => temporal::arithmetic(context, operator, left, right),
-            None => Err(Error::bug("sql.operands", "an operator without operands")),
-        },
+        Err(refused) => {
+            let (mut chain, right) = *refused;
+            match chain.operands.pop() {
+                Some(left) => temporal::arithmetic(context, operator, left, right),
+                None => Err(Error::bug("sql.operands", "an operator without operands")),
+            }
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl<P> Compiled<P> {
 
     fn at(&mut self, row: usize, compile: impl Fn(&str) -> std::result::Result<P, String>) -> Planned<&mut P> {
         let text = self.column.as_string::<i32>().value(row);
-        if !self.known.as_ref().is_some_and(|(known, _)| known == text) {
+        if self.known.as_ref().is_none_or(|(known, _)| known != text) {
             match compile(text) {
                 Ok(pattern) => self.known = Some((text.to_owned(), pattern)),
                 Err(wrong) => return exec_err!("the pattern '{text}': {wrong}"),

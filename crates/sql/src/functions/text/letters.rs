@@ -26,7 +26,7 @@ pub(super) const ALL: &[(&str, Bind)] = &[
     ("is_alpha", |context, args| kind(context, "IS_ALPHA", args, |_| false, |call| run_kind(call, &LETTERS))),
     ("is_decimal", |context, args| {
         let number = |sql_type: &SqlType| sql_type.is_integer() || sql_type.is_approximate();
-        kind(context, "IS_DECIMAL", args, number, |call| run_decimal(call))
+        kind(context, "IS_DECIMAL", args, number, run_decimal)
     }),
 ];
 

@@ -1,4 +1,4 @@
-//! Expressions and their failures in the words of SQL: what a user wrote, not what computes it.
+//! Failures of expressions in the words of SQL: what a user wrote, not what computes it.
 
 use std::sync::Arc;
 
@@ -6,75 +6,13 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::DataFusionError;
-use datafusion::physical_expr::expressions::{
-    BinaryExpr, CaseExpr, Column, InListExpr, IsNotNullExpr, IsNullExpr, Literal, NotExpr,
-};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use headwater_change::Error;
-use headwater_sql::{guard_sides, spell_call};
 
 /// Values longer than this are cut in messages.
 const VALUE_LETTERS: usize = 60;
-
-/// An expression as SQL.
-pub(crate) fn spell(expression: &dyn PhysicalExpr) -> String {
-    let of = |inner: &Arc<dyn PhysicalExpr>| spell(inner.as_ref());
-    if let Some(column) = expression.downcast_ref::<Column>() {
-        return column.name().trim_start_matches('$').to_owned();
-    }
-    if let Some(literal) = expression.downcast_ref::<Literal>() {
-        let value = literal.value();
-        let text = value.to_string();
-        return if value.data_type().is_string() && !value.is_null() {
-            format!("'{}'", text.replace('\'', "''"))
-        } else {
-            text
-        };
-    }
-    if let Some(binary) = expression.downcast_ref::<BinaryExpr>() {
-        let side = |inner: &Arc<dyn PhysicalExpr>| match inner.downcast_ref::<BinaryExpr>() {
-            Some(_) => format!("({})", of(inner)),
-            None => of(inner),
-        };
-        return format!("{} {} {}", side(binary.left()), binary.op(), side(binary.right()));
-    }
-    if let Some(function) = expression.downcast_ref::<ScalarFunctionExpr>() {
-        return spell_call(function, &function.args().iter().map(of).collect::<Vec<_>>());
-    }
-    if let Some((left, word, right)) = guard_sides(expression) {
-        return format!("{} {word} {}", of(left), of(right));
-    }
-    rest(expression, &of)
-}
-
-fn rest(expression: &dyn PhysicalExpr, of: &dyn Fn(&Arc<dyn PhysicalExpr>) -> String) -> String {
-    if let Some(not) = expression.downcast_ref::<NotExpr>() {
-        return format!("NOT ({})", of(not.arg()));
-    }
-    if let Some(null) = expression.downcast_ref::<IsNullExpr>() {
-        return format!("{} IS NULL", of(null.arg()));
-    }
-    if let Some(null) = expression.downcast_ref::<IsNotNullExpr>() {
-        return format!("{} IS NOT NULL", of(null.arg()));
-    }
-    if let Some(list) = expression.downcast_ref::<InListExpr>() {
-        let not = if list.negated() { "NOT " } else { "" };
-        let items: Vec<String> = list.list().iter().map(of).collect();
-        return format!("{} {not}IN ({})", of(list.expr()), items.join(", "));
-    }
-    if let Some(case) = expression.downcast_ref::<CaseExpr>() {
-        let mut text = "CASE".to_owned();
-        text.extend(case.expr().map(|expression| format!(" {}", of(expression))));
-        for (when, then) in case.when_then_expr() {
-            text.push_str(&format!(" WHEN {} THEN {}", of(when), of(then)));
-        }
-        text.extend(case.else_expr().map(|otherwise| format!(" ELSE {}", of(otherwise))));
-        return text + " END";
-    }
-    let inner: Vec<String> = expression.children().into_iter().map(of).collect();
-    format!("an expression over {}", inner.join(", "))
-}
 
 /// The values of the columns that an expression reads, in one row.
 pub(crate) fn values(expression: &Arc<dyn PhysicalExpr>, rows: &RecordBatch, row: usize) -> String {

@@ -1,7 +1,12 @@
 //! Statements of the Flink dialect. Queries and expressions are sqlparser's; the DDL around them is read here, because
 //! its grammar has no watermarks, computed and metadata columns.
 
-use datafusion::sql::sqlparser::ast::{Expr, Query};
+mod define;
+
+use std::ops::{Deref, DerefMut};
+
+use datafusion::common::TableReference;
+use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
@@ -9,7 +14,9 @@ use headwater_change::{Error, Place, Result};
 
 use crate::dialect::FlinkDialect;
 use crate::script::Script;
-use crate::types::{SqlType, parse_type};
+pub(crate) use define::CreateView;
+pub(crate) use define::{ColumnDef, ColumnKind, CreateTable, Feature, Like, Merging};
+use define::{create, drop_statement, identifiers};
 
 /// One parsed statement.
 #[derive(Clone, Debug)]
@@ -21,7 +28,7 @@ pub enum Statement {
     /// `DROP TABLE` or `DROP VIEW`.
     Drop {
         /// What is dropped.
-        name: String,
+        name: TableReference,
         /// Whether it must be a view.
         view: bool,
         /// Whether it may be missing.
@@ -42,53 +49,20 @@ pub enum Statement {
     /// `SHOW VIEWS`.
     ShowViews,
     /// `DESCRIBE name`.
-    Describe(String),
-}
-
-/// A table's definition as written.
-#[derive(Clone, Debug)]
-pub struct CreateTable {
-    pub(crate) name: String,
-    pub(crate) if_not_exists: bool,
-    pub(crate) columns: Vec<ColumnDef>,
-    pub(crate) watermark: Option<(String, Expr)>,
-    pub(crate) primary_key: Vec<String>,
-    pub(crate) partitioned_by: Vec<String>,
-    pub(crate) options: Vec<(String, String)>,
-}
-
-/// A column as written.
-#[derive(Clone, Debug)]
-pub(crate) struct ColumnDef {
-    pub(crate) name: String,
-    pub(crate) kind: ColumnKind,
-}
-
-/// Where a column's values come from.
-#[derive(Clone, Debug)]
-pub(crate) enum ColumnKind {
-    /// The connector's data.
-    Physical { sql_type: SqlType, nullable: bool },
-    /// The connector's metadata of this key; virtual ones are not written.
-    Metadata { sql_type: SqlType, nullable: bool, key: String, is_virtual: bool },
-    /// An expression over the other columns.
-    Computed(Box<Expr>),
-}
-
-/// A view as written.
-#[derive(Clone, Debug)]
-pub struct CreateView {
-    pub(crate) name: String,
-    pub(crate) if_not_exists: bool,
-    pub(crate) or_replace: bool,
-    pub(crate) columns: Vec<String>,
-    pub(crate) query: Box<Query>,
+    Describe(TableReference),
+    /// `SHOW CREATE TABLE` or `SHOW CREATE VIEW`.
+    ShowCreate {
+        /// What is shown.
+        name: TableReference,
+        /// Whether it must be a view.
+        view: bool,
+    },
 }
 
 /// An insert as written.
 #[derive(Clone, Debug)]
 pub struct Insert {
-    pub(crate) table: String,
+    pub(crate) table: TableReference,
     pub(crate) columns: Vec<String>,
     pub(crate) query: Box<Query>,
 }
@@ -98,12 +72,43 @@ const NESTING_MAX: usize = 1_000;
 
 type Parsed<T> = std::result::Result<T, ParserError>;
 
+/// The parser, and the text that it reads: some expressions are kept as they were written.
+struct Reader<'a> {
+    parser: Parser<'a>,
+    script: &'a Script,
+}
+
+impl<'a> Deref for Reader<'a> {
+    type Target = Parser<'a>;
+
+    fn deref(&self) -> &Parser<'a> {
+        &self.parser
+    }
+}
+
+impl<'a> DerefMut for Reader<'a> {
+    fn deref_mut(&mut self) -> &mut Parser<'a> {
+        &mut self.parser
+    }
+}
+
+impl Reader<'_> {
+    /// What `read` reads, and its text.
+    fn with_text<T>(&mut self, read: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<(T, String)> {
+        let start = self.script.offset(self.peek_token_ref().span.start);
+        let found = read(self)?;
+        let end = self.script.offset(self.get_current_token().span.end);
+        Ok((found, self.script.text().get(start..end).unwrap_or_default().to_owned()))
+    }
+}
+
 /// Parses statement number `index` of the script.
 pub fn parse(script: &Script, index: usize) -> Result<Statement> {
     let dialect = FlinkDialect;
-    let mut parser = Parser::new(&dialect)
+    let parser = Parser::new(&dialect)
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(script.tokens(index).to_vec());
+    let mut parser = Reader { parser, script };
     let parsed = statement(&mut parser).and_then(|statement| {
         let rest = parser.peek_token();
         if rest.token == Token::EOF { Ok(statement) } else { parser.expected("end of statement", rest) }
@@ -144,7 +149,7 @@ fn location_of(text: &str) -> Option<Location> {
     Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
 }
 
-fn statement(parser: &mut Parser<'_>) -> Parsed<Statement> {
+fn statement(parser: &mut Reader<'_>) -> Parsed<Statement> {
     let token = parser.peek_token();
     let Token::Word(word) = &token.token else {
         if token.token == Token::LParen {
@@ -174,7 +179,7 @@ fn statement(parser: &mut Parser<'_>) -> Parsed<Statement> {
 }
 
 /// Consumes a word that need not be one of sqlparser's keywords.
-fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
+fn word(parser: &mut Reader<'_>, expected: &str) -> bool {
     let found =
         matches!(&parser.peek_token_ref().token, Token::Word(word) if word.value.eq_ignore_ascii_case(expected));
     if found {
@@ -183,7 +188,7 @@ fn word(parser: &mut Parser<'_>, expected: &str) -> bool {
     found
 }
 
-fn expect_word(parser: &mut Parser<'_>, expected: &str) -> Parsed<()> {
+fn expect_word(parser: &mut Reader<'_>, expected: &str) -> Parsed<()> {
     if word(parser, expected) {
         return Ok(());
     }
@@ -191,155 +196,21 @@ fn expect_word(parser: &mut Parser<'_>, expected: &str) -> Parsed<()> {
     parser.expected(expected, token)
 }
 
-/// A table's name; catalog and database in front of it are read and dropped, there is one of each.
-fn name(parser: &mut Parser<'_>) -> Parsed<String> {
+/// A table's name, with its catalog and database where they are written.
+fn name(parser: &mut Reader<'_>) -> Parsed<TableReference> {
+    let token = parser.peek_token();
     let name = parser.parse_object_name(true)?;
-    let last = name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone());
-    last.ok_or_else(|| ParserError::ParserError("Expected: a name".to_owned()))
+    let parts: Option<Vec<&str>> =
+        name.0.iter().map(|part| part.as_ident().map(|ident| ident.value.as_str())).collect();
+    match parts.as_deref() {
+        Some([table]) => Ok(TableReference::bare(*table)),
+        Some([database, table]) => Ok(TableReference::partial(*database, *table)),
+        Some([catalog, database, table]) => Ok(TableReference::full(*catalog, *database, *table)),
+        _ => parser.expected("a name of at most three parts", token),
+    }
 }
 
-fn create(parser: &mut Parser<'_>) -> Parsed<Statement> {
-    parser.next_token();
-    let or_replace = parser.parse_keywords(&[Keyword::OR, Keyword::REPLACE]);
-    let _ = parser.parse_keyword(Keyword::TEMPORARY);
-    if parser.parse_keyword(Keyword::VIEW) {
-        return create_view(parser, or_replace).map(Statement::CreateView);
-    }
-    if parser.parse_keyword(Keyword::TABLE) {
-        return create_table(parser).map(|table| Statement::CreateTable(Box::new(table)));
-    }
-    let token = parser.peek_token();
-    parser.expected("TABLE or VIEW", token)
-}
-
-fn if_not_exists(parser: &mut Parser<'_>) -> bool {
-    parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS])
-}
-
-fn create_view(parser: &mut Parser<'_>, or_replace: bool) -> Parsed<CreateView> {
-    let if_not_exists = if_not_exists(parser);
-    let name = name(parser)?;
-    let columns = if parser.peek_token_ref().token == Token::LParen { identifiers(parser)? } else { Vec::new() };
-    comment(parser)?;
-    parser.expect_keyword(Keyword::AS)?;
-    let query = parser.parse_query()?;
-    Ok(CreateView { name, if_not_exists, or_replace, columns, query })
-}
-
-fn comment(parser: &mut Parser<'_>) -> Parsed<()> {
-    if parser.parse_keyword(Keyword::COMMENT) {
-        parser.parse_literal_string()?;
-    }
-    Ok(())
-}
-
-fn identifiers(parser: &mut Parser<'_>) -> Parsed<Vec<String>> {
-    parser.expect_token(&Token::LParen)?;
-    let mut names = Vec::new();
-    loop {
-        names.push(parser.parse_identifier()?.value);
-        if !parser.consume_token(&Token::Comma) {
-            break;
-        }
-    }
-    parser.expect_token(&Token::RParen)?;
-    Ok(names)
-}
-
-fn create_table(parser: &mut Parser<'_>) -> Parsed<CreateTable> {
-    let if_not_exists = if_not_exists(parser);
-    let mut table = CreateTable {
-        name: name(parser)?,
-        if_not_exists,
-        columns: Vec::new(),
-        watermark: None,
-        primary_key: Vec::new(),
-        partitioned_by: Vec::new(),
-        options: Vec::new(),
-    };
-    parser.expect_token(&Token::LParen)?;
-    loop {
-        table_element(parser, &mut table)?;
-        if !parser.consume_token(&Token::Comma) {
-            break;
-        }
-    }
-    parser.expect_token(&Token::RParen)?;
-    comment(parser)?;
-    if parser.parse_keyword(Keyword::PARTITIONED) {
-        parser.expect_keyword(Keyword::BY)?;
-        table.partitioned_by = identifiers(parser)?;
-    }
-    if parser.parse_keyword(Keyword::WITH) {
-        table.options = options(parser)?;
-    }
-    Ok(table)
-}
-
-fn table_element(parser: &mut Parser<'_>, table: &mut CreateTable) -> Parsed<()> {
-    if word_then(parser, "WATERMARK", "FOR") {
-        let column = parser.parse_identifier()?.value;
-        parser.expect_keyword(Keyword::AS)?;
-        table.watermark = Some((column, parser.parse_expr()?));
-        return Ok(());
-    }
-    let named = parser.parse_keyword(Keyword::CONSTRAINT);
-    if named {
-        parser.parse_identifier()?;
-    }
-    if named || word_then(parser, "PRIMARY", "KEY") {
-        if named {
-            parser.expect_keyword(Keyword::PRIMARY)?;
-            parser.expect_keyword(Keyword::KEY)?;
-        }
-        table.primary_key = identifiers(parser)?;
-        return not_enforced(parser);
-    }
-    let name = parser.parse_identifier()?.value;
-    let kind = column_kind(parser, &name, table)?;
-    table.columns.push(ColumnDef { name, kind });
-    comment(parser)
-}
-
-/// Two words in a row, or nothing consumed: a column may be called `watermark` or `primary`.
-fn word_then(parser: &mut Parser<'_>, first: &str, second: &str) -> bool {
-    let is = |token: &Token, word: &str| matches!(token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word));
-    let both = is(&parser.peek_token_ref().token, first) && is(&parser.peek_nth_token(1).token, second);
-    if both {
-        parser.next_token();
-        parser.next_token();
-    }
-    both
-}
-
-fn not_enforced(parser: &mut Parser<'_>) -> Parsed<()> {
-    if parser.parse_keyword(Keyword::NOT) {
-        parser.expect_keyword(Keyword::ENFORCED)?;
-        return Ok(());
-    }
-    let token = parser.peek_token();
-    parser.expected("NOT ENFORCED (the source keeps its keys, not this table)", token)
-}
-
-fn column_kind(parser: &mut Parser<'_>, name: &str, table: &mut CreateTable) -> Parsed<ColumnKind> {
-    if parser.parse_keyword(Keyword::AS) {
-        return Ok(ColumnKind::Computed(Box::new(parser.parse_expr()?)));
-    }
-    let (sql_type, nullable) = parse_type(parser)?;
-    if word(parser, "METADATA") {
-        let key = if parser.parse_keyword(Keyword::FROM) { parser.parse_literal_string()? } else { name.to_owned() };
-        let is_virtual = word(parser, "VIRTUAL");
-        return Ok(ColumnKind::Metadata { sql_type, nullable, key, is_virtual });
-    }
-    if word_then(parser, "PRIMARY", "KEY") {
-        table.primary_key = vec![name.to_owned()];
-        not_enforced(parser)?;
-        return Ok(ColumnKind::Physical { sql_type, nullable: false });
-    }
-    Ok(ColumnKind::Physical { sql_type, nullable })
-}
-
-fn options(parser: &mut Parser<'_>) -> Parsed<Vec<(String, String)>> {
+fn options(parser: &mut Reader<'_>) -> Parsed<Vec<(String, String)>> {
     parser.expect_token(&Token::LParen)?;
     let mut options = Vec::new();
     while parser.peek_token_ref().token != Token::RParen {
@@ -354,18 +225,7 @@ fn options(parser: &mut Parser<'_>) -> Parsed<Vec<(String, String)>> {
     Ok(options)
 }
 
-fn drop_statement(parser: &mut Parser<'_>) -> Parsed<Statement> {
-    parser.next_token();
-    let _ = parser.parse_keyword(Keyword::TEMPORARY);
-    let view = parser.parse_keyword(Keyword::VIEW);
-    if !view {
-        parser.expect_keyword(Keyword::TABLE)?;
-    }
-    let if_exists = parser.parse_keywords(&[Keyword::IF, Keyword::EXISTS]);
-    Ok(Statement::Drop { name: name(parser)?, view, if_exists })
-}
-
-fn insert(parser: &mut Parser<'_>) -> Parsed<Insert> {
+fn insert(parser: &mut Reader<'_>) -> Parsed<Insert> {
     parser.next_token();
     parser.expect_keyword(Keyword::INTO)?;
     let table = name(parser)?;
@@ -379,7 +239,7 @@ fn insert(parser: &mut Parser<'_>) -> Parsed<Insert> {
     Ok(Insert { table, columns, query: parser.parse_query()? })
 }
 
-fn statement_set(parser: &mut Parser<'_>) -> Parsed<Statement> {
+fn statement_set(parser: &mut Reader<'_>) -> Parsed<Statement> {
     let begin_first = word(parser, "BEGIN");
     if !begin_first {
         expect_word(parser, "EXECUTE")?;
@@ -402,7 +262,7 @@ fn statement_set(parser: &mut Parser<'_>) -> Parsed<Statement> {
     Ok(Statement::Insert(inserts))
 }
 
-fn set(parser: &mut Parser<'_>) -> Parsed<Statement> {
+fn set(parser: &mut Reader<'_>) -> Parsed<Statement> {
     parser.next_token();
     if parser.peek_token_ref().token == Token::EOF {
         return Ok(Statement::Set(None));
@@ -419,7 +279,7 @@ fn set(parser: &mut Parser<'_>) -> Parsed<Statement> {
 }
 
 /// `'a.b-c'`, or the same words bare.
-fn key(parser: &mut Parser<'_>) -> Parsed<String> {
+fn key(parser: &mut Reader<'_>) -> Parsed<String> {
     if matches!(parser.peek_token_ref().token, Token::SingleQuotedString(_)) {
         return parser.parse_literal_string();
     }
@@ -437,7 +297,7 @@ fn key(parser: &mut Parser<'_>) -> Parsed<String> {
     }
 }
 
-fn reset(parser: &mut Parser<'_>) -> Parsed<Statement> {
+fn reset(parser: &mut Reader<'_>) -> Parsed<Statement> {
     parser.next_token();
     if parser.peek_token_ref().token == Token::EOF {
         return Ok(Statement::Reset(None));
@@ -445,7 +305,7 @@ fn reset(parser: &mut Parser<'_>) -> Parsed<Statement> {
     key(parser).map(|key| Statement::Reset(Some(key)))
 }
 
-fn explain(parser: &mut Parser<'_>) -> Parsed<Statement> {
+fn explain(parser: &mut Reader<'_>) -> Parsed<Statement> {
     parser.next_token();
     word(parser, "CHANGELOG_MODE");
     if parser.parse_keyword(Keyword::PLAN) {
@@ -454,7 +314,7 @@ fn explain(parser: &mut Parser<'_>) -> Parsed<Statement> {
     statement(parser).map(|statement| Statement::Explain(Box::new(statement)))
 }
 
-fn show(parser: &mut Parser<'_>) -> Parsed<Statement> {
+fn show(parser: &mut Reader<'_>) -> Parsed<Statement> {
     parser.next_token();
     if word(parser, "TABLES") {
         return Ok(Statement::ShowTables);
@@ -462,6 +322,13 @@ fn show(parser: &mut Parser<'_>) -> Parsed<Statement> {
     if word(parser, "VIEWS") {
         return Ok(Statement::ShowViews);
     }
+    if parser.parse_keyword(Keyword::CREATE) {
+        let view = parser.parse_keyword(Keyword::VIEW);
+        if !view {
+            parser.expect_keyword(Keyword::TABLE)?;
+        }
+        return Ok(Statement::ShowCreate { name: name(parser)?, view });
+    }
     let token = parser.peek_token();
-    parser.expected("TABLES or VIEWS", token)
+    parser.expected("TABLES, VIEWS, CREATE TABLE or CREATE VIEW", token)
 }

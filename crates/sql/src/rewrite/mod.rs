@@ -32,8 +32,7 @@ use crate::functions::window::{TUMBLE_END, TUMBLE_ROWTIME, TUMBLE_START};
 /// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
 pub(crate) fn rewrite_query(query: &mut Query, lookup: &names::Lookup<'_>) -> Result<()> {
     finish(query.visit(&mut Rewriter))?;
-    names::unique_columns(query, lookup);
-    Ok(())
+    names::unique_columns(query, lookup)
 }
 
 /// Applies the expression rewrites to an expression in place.
@@ -187,7 +186,7 @@ fn quoted(expr: &Expr) -> Option<String> {
     let quote = |ident: &Ident| format!("`{}`", ident.value.replace('`', "``"));
     match expr {
         Expr::Identifier(ident) => Some(quote(ident)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(quote),
+        Expr::CompoundIdentifier(parts) => Some(parts.iter().map(quote).collect::<Vec<_>>().join(".")),
         _ => None,
     }
 }
@@ -213,6 +212,11 @@ fn rewrite_function(function: &Function) -> Result<Option<Expr>> {
 
 fn is_call(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::Function(function) if function_name(function).is_some_and(|found| found.eq_ignore_ascii_case(name)))
+}
+
+/// Whether an expression is a bound of a window.
+fn is_window_bound(expr: &Expr) -> bool {
+    [TUMBLE_START, TUMBLE_END, TUMBLE_ROWTIME].iter().any(|name| is_call(expr, name))
 }
 
 /// `GROUP BY TUMBLE(…)` groups by both bounds, so that `TUMBLE_END` in the projection is a grouped expression.
@@ -260,6 +264,11 @@ fn name_values(query: &mut Query) -> Result<()> {
 fn name_columns(select: &mut Select) {
     for (index, item) in select.projection.iter_mut().enumerate() {
         if let SelectItem::UnnamedExpr(expr) = item
+            && let Some(column) = column_in_parentheses(expr)
+        {
+            *expr = column;
+        }
+        if let SelectItem::UnnamedExpr(expr) = item
             && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
         {
             *item = SelectItem::ExprWithAlias {
@@ -268,6 +277,15 @@ fn name_columns(select: &mut Select) {
             };
         }
     }
+}
+
+/// `((a))` is the column `a`.
+fn column_in_parentheses(expr: &Expr) -> Option<Expr> {
+    let Expr::Nested(mut inner) = expr.clone() else { return None };
+    while let Expr::Nested(deeper) = *inner {
+        inner = deeper;
+    }
+    matches!(*inner, Expr::Identifier(_) | Expr::CompoundIdentifier(_)).then_some(*inner)
 }
 
 /// For output that must say which window a row belongs to: puts `window_end` first in a windowed query that selects
@@ -310,8 +328,7 @@ impl VisitorMut for BoundFinder {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let columns = ["window_start", "window_end", "window_time"];
-        let calls = [TUMBLE_START, TUMBLE_END, TUMBLE_ROWTIME];
-        self.0 |= columns.iter().any(|name| is_column(expr, name)) || calls.iter().any(|name| is_call(expr, name));
+        self.0 |= columns.iter().any(|name| is_column(expr, name)) || is_window_bound(expr);
         ControlFlow::Continue(())
     }
 }

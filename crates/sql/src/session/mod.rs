@@ -1,0 +1,235 @@
+//! [`Session`]: one statement after the other, each either changes what the session knows or gives a pipeline to run.
+
+mod define;
+mod insert;
+mod like;
+mod show;
+
+use arrow::datatypes::Schema;
+use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{self, Query};
+use headwater_change::{ChangelogMode, Error, Result, TimeZone};
+
+use crate::bind::{Binder, parser_options};
+use crate::catalog::{Catalog, Connectors, Entry};
+use crate::convert::Converter;
+use crate::diagnose;
+use crate::functions::{Functions, ValueText};
+use crate::optimize::optimize;
+use crate::parse::{Statement, parse};
+use crate::plan::StreamPlan;
+use crate::rewrite::{add_window_end, rewrite_expr, rewrite_query};
+use crate::script::Script;
+use crate::settings::Settings;
+use crate::typed::{Context, Typed};
+
+/// What a statement comes to.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing to run; a line to show, or nothing.
+    Done(Option<String>),
+    /// A small table to show.
+    Listing {
+        /// Its header.
+        columns: Vec<&'static str>,
+        /// Its rows.
+        rows: Vec<Vec<String>>,
+    },
+    /// Text to show as it is.
+    Text(String),
+    /// A query to run.
+    Pipeline(Box<Pipeline>),
+}
+
+/// A planned query.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// For the stream engine.
+    pub plan: StreamPlan,
+    /// The same queries for the batch engine, one per sink.
+    pub logical: Vec<LogicalPlan>,
+    /// Whether it ends by itself.
+    pub bounded: bool,
+    /// Whether rows go to the caller (`SELECT`) instead of tables.
+    pub collects: bool,
+}
+
+/// Names, functions and settings of one user.
+#[derive(Debug)]
+pub struct Session {
+    catalog: Catalog,
+    functions: Functions,
+    settings: Settings,
+    text: ValueText,
+}
+
+/// Bytes of stack for planning a statement; only what is used is taken.
+const PLANNING_STACK: usize = 512 << 20;
+
+type Planned<T> = std::result::Result<T, DataFusionError>;
+
+impl Session {
+    /// An empty session; `text` writes values as `CAST(x AS STRING)` gives them.
+    pub fn new(text: ValueText) -> Result<Self> {
+        Ok(Self { catalog: Catalog::default(), functions: Functions::new(), settings: Settings::new()?, text })
+    }
+
+    /// What the meaning of expressions depends on now.
+    fn context(&self) -> Planned<Context<'_>> {
+        let zone = TimeZone::parse(self.settings.time_zone()).map_err(ours)?;
+        Ok(Context { functions: &self.functions, zone, text: self.text })
+    }
+
+    /// The session's settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Executes or plans statement `index` of a script. With `show_window_end` a windowed SELECT that shows none of its
+    /// bounds gets `window_end` as its first column.
+    pub fn execute(
+        &mut self,
+        script: &Script,
+        index: usize,
+        connectors: &dyn Connectors,
+        show_window_end: bool,
+    ) -> Result<Outcome> {
+        // Nested expressions and thousands of terms need more stack than a thread has.
+        stacker::grow(PLANNING_STACK, || self.execute_here(script, index, connectors, show_window_end))
+    }
+
+    fn execute_here(
+        &mut self,
+        script: &Script,
+        index: usize,
+        connectors: &dyn Connectors,
+        show_window_end: bool,
+    ) -> Result<Outcome> {
+        let statement = parse(script, index)?;
+        self.statement(statement, connectors, show_window_end).map_err(|error| match diagnose::external(error) {
+            Ok(error) if error.place().is_some() && !matches!(error.place(), Some(headwater_change::Place::Sql(_))) => {
+                locate_option(script, index, error)
+            }
+            Ok(error) => diagnose::planning(script, index, DataFusionError::External(Box::new(error))),
+            Err(error) => diagnose::planning(script, index, error),
+        })
+    }
+
+    fn statement(
+        &mut self,
+        statement: Statement,
+        connectors: &dyn Connectors,
+        show_window_end: bool,
+    ) -> Planned<Outcome> {
+        match statement {
+            Statement::CreateTable(table) => self.create_table(*table, connectors),
+            Statement::CreateView(view) => self.create_view(view),
+            Statement::Drop { name, view, if_exists } => self.drop_entry(&name, view, if_exists),
+            Statement::Insert(inserts) => {
+                let plan = self.plan_inserts(inserts)?;
+                Ok(Outcome::Pipeline(Box::new(plan)))
+            }
+            Statement::Query(query) => {
+                let plan = self.plan_select(*query, show_window_end)?;
+                Ok(Outcome::Pipeline(Box::new(plan)))
+            }
+            Statement::Set(None) => {
+                let rows = self.settings.iter().map(|(key, value)| vec![key.to_owned(), value.to_owned()]).collect();
+                Ok(Outcome::Listing { columns: vec!["key", "value"], rows })
+            }
+            Statement::Set(Some((key, value))) => {
+                self.settings.set(&key, &value).map_err(ours)?;
+                Ok(Outcome::Done(None))
+            }
+            Statement::Reset(key) => {
+                self.settings.reset(key.as_deref()).map_err(ours)?;
+                Ok(Outcome::Done(None))
+            }
+            Statement::Explain(inner) => match self.statement(*inner, connectors, show_window_end)? {
+                Outcome::Pipeline(pipeline) => Ok(Outcome::Text(pipeline.plan.to_string())),
+                _ => Err(ours(Error::usage("sql.explain", "EXPLAIN takes a query or an INSERT"))),
+            },
+            Statement::ShowTables => Ok(self.list("table name", |_| true)),
+            Statement::ShowViews => Ok(self.list("view name", |entry| matches!(entry, Entry::View(_)))),
+            Statement::Describe(name) => self.describe(&name),
+            Statement::ShowCreate { name, view } => self.show_create(&name, view),
+        }
+    }
+
+    /// Plans a single expression over the columns of `schema`.
+    fn expr(&self, mut expr: ast::Expr, schema: &DFSchema) -> Planned<Typed> {
+        rewrite_expr(&mut expr).map_err(ours)?;
+        let binder = Binder::new(&self.catalog, &self.functions);
+        let planner = SqlToRel::new_with_options(&binder, parser_options());
+        let expr = planner.sql_to_expr(expr, schema, &mut PlannerContext::new())?;
+        self.context()?.single(&expr, schema)
+    }
+
+    fn plan_query(&self, mut query: Query) -> Planned<LogicalPlan> {
+        rewrite_query(&mut query, &|name| self.column_names(name)).map_err(ours)?;
+        self.plan_rewritten(query)
+    }
+
+    fn column_names(&self, table: &str) -> Option<Vec<String>> {
+        let schema = self.catalog.get(table).ok()?.schema();
+        Some(schema.fields().iter().map(|field| field.name().clone()).collect())
+    }
+
+    fn plan_rewritten(&self, query: Query) -> Planned<LogicalPlan> {
+        let binder = Binder::new(&self.catalog, &self.functions);
+        let planner = SqlToRel::new_with_options(&binder, parser_options());
+        planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
+    }
+
+    fn plan_select(&self, mut query: Query, show_window_end: bool) -> Planned<Pipeline> {
+        rewrite_query(&mut query, &|name| self.column_names(name)).map_err(ours)?;
+        if show_window_end {
+            add_window_end(&mut query);
+        }
+        let logical = optimize(self.context()?.plan(self.plan_rewritten(query)?)?)?;
+        if let Some(field) = logical.schema().fields().iter().find(|field| field.data_type().is_null()) {
+            return Err(ours(
+                Error::usage("sql.null", format!("the column '{}' is NULL of no type", field.name()))
+                    .hint("give it one: CAST(NULL AS INT)"),
+            ));
+        }
+        let mut converter = Converter::new(self.settings.batch());
+        converter.collect(&logical).map_err(ours)?;
+        Ok(converter.finish(vec![logical], true))
+    }
+}
+
+/// Puts the place of an option into the text.
+fn locate_option(script: &Script, index: usize, error: Error) -> Error {
+    let Some(headwater_change::Place::Option(name)) = error.place() else { return error };
+    match script.find(index, name) {
+        Some(range) => error.moved_to(headwater_change::Place::Sql(range)),
+        None => error,
+    }
+}
+
+/// Our error inside DataFusion's result type.
+pub(crate) fn ours(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
+/// Whether a changelog fits into what a sink takes.
+pub(crate) fn fits(mode: &ChangelogMode, accepts: &ChangelogMode) -> bool {
+    matches!((mode, accepts), (ChangelogMode::Append, _) | (_, ChangelogMode::Retract | ChangelogMode::Upsert(_)))
+}
+
+/// A reference without a table.
+pub(crate) fn bare(name: &str) -> Column {
+    Column::new(None::<TableReference>, name)
+}
+
+fn unknown_column(name: &str, schema: &Schema) -> Error {
+    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let hint = match headwater_change::suggest(name, names.iter().copied()) {
+        Some(meant) => format!("did you mean '{meant}'?"),
+        None => format!("columns here: {}", names.join(", ")),
+    };
+    Error::usage("sql.unknown_column", format!("there is no column '{name}'")).hint(hint)
+}
