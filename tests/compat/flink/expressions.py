@@ -6,55 +6,101 @@
 FILES (default: expr/*.json beside this script) hold name -> {"sql", and "types" with "rows", or "error"}: answers of Flink
 2.3. `expr/differences.tsv` names the cases in which our answer differs on purpose, each with its reason; one that agrees
 by now is a failure, too, so that the list stays true. Exits with 1 if anything is not as it should be.
+
+Cases that should give rows share a run of the binary, some dozens at a time: a line of a known text stands behind each. A
+run that stops tells by the lines which case it was, and goes on behind it. Cases that Flink refuses have a run of their own.
 """
 import argparse, concurrent.futures, csv, io, json, os, subprocess, sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+TOGETHER = 60
 
 
 def run(binary, script):
-    done = subprocess.run([binary, "sql", "--output", "csv", "--null", "\\N", "-e", script],
-                          capture_output=True, text=True, timeout=120)
-    return done.returncode, done.stdout, done.stderr
+    done = subprocess.run([binary, "sql", "--output", "csv", "--null", "\\N", "-f", "-"],
+                          input=script.encode(), capture_output=True, timeout=120)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+
+def split(case):
+    """What is to be set up before, and the query."""
+    statements = [text.strip() for text in case["sql"].rstrip().rstrip(";").split(";\n")]
+    return "".join(text + ";\n" for text in statements[:-1]), statements[-1]
 
 
 def rows_of(text, width):
-    found = list(csv.reader(io.StringIO(text)))[1:]
+    found = list(csv.reader(io.StringIO(text, newline="")))[1:]
     # A line of nothing is one empty value.
     return [row if row or width != 1 else [""] for row in found]
 
 
-def types_of(binary, setup, query):
-    code, out, err = run(binary, f"{setup}CREATE VIEW `$asked` AS {query};\nDESCRIBE `$asked`;")
-    if code:
-        return None, err
-    lines = [line for line in out.splitlines() if " | " in line][1:]
+def types_of(text):
+    lines = [line for line in text.splitlines() if " | " in line][1:]
     cells = [[cell.strip() for cell in line.split(" | ")] for line in lines]
-    return [cell[1] + (" NOT NULL" if cell[2] == "FALSE" else "") for cell in cells], ""
+    return [cell[1] + (" NOT NULL" if cell[2] == "FALSE" else "") for cell in cells]
 
 
-def check(binary, case):
-    """None if the case agrees, else what differs."""
-    statements = [text.strip() for text in case["sql"].rstrip().rstrip(";").split(";\n")]
-    setup, query = "".join(text + ";\n" for text in statements[:-1]), statements[-1]
-    code, out, err = run(binary, f"{setup}{query};")
-    if "error" in case:
-        return None if code else f"Flink refuses it, ours gives {rows_of(out, 0)}"
-    if code:
-        return "stops: " + " ".join(err.split())[:200]
+def end(number):
+    """A statement, and what it prints: the end of a case."""
+    return f"SELECT '{number}' AS `$end of a part`;\n", f"$end of a part\n{number}\n"
+
+
+def asked(number, case):
+    """The statements of a case: its rows, an end, its types, an end."""
+    setup, query = split(case)
+    rows, types = end(2 * number)[0], end(2 * number + 1)[0]
+    return f"{setup}{query};\n{rows}CREATE VIEW `$asked {number}` AS {query};\nDESCRIBE `$asked {number}`;\n{types}"
+
+
+def compared(case, rows, types):
     want = sorted([["\\N" if value is None else value for value in row] for row in case["rows"]])
-    got = sorted(rows_of(out, len(case["types"])))
+    got = sorted(rows_of(rows, len(case["types"])))
     if got != want:
         return f"gives {got} instead of {want}"
-    types, err = types_of(binary, setup, query)
-    if types is None:
-        return "has no types: " + " ".join(err.split())[:200]
+    types = types_of(types)
     wanted = [name.replace("TIMESTAMP_WITH_LOCAL_TIME_ZONE", "TIMESTAMP_LTZ") for name in case["types"]]
     wanted = [name.replace("INTERVAL SECOND(3)", "INTERVAL DAY TO SECOND").replace("INTERVAL MONTH", "INTERVAL YEAR TO MONTH")
               for name in wanted]
-    if types != wanted:
-        return f"is of {types} instead of {wanted}"
-    return None
+    return None if types == wanted else f"is of {types} instead of {wanted}"
+
+
+def check(binary, cases):
+    """What differs in each of some cases that Flink answers; None for one that agrees."""
+    found, start = [], 0
+    while start < len(cases):
+        code, out, err = run(binary, "".join(asked(number, case) for number, case in enumerate(cases[start:])))
+        for number, case in enumerate(cases[start:]):
+            rows, mark, rest = out.partition(end(2 * number)[1])
+            types, marked, rest = rest.partition(end(2 * number + 1)[1])
+            if not mark or not marked:
+                found.append(("has no types: " if mark else "stops: ") + " ".join(err.split())[:200])
+                break
+            found.append(compared(case, rows, types))
+            out = rest
+        start = len(found)
+    return found
+
+
+def check_refused(binary, case):
+    setup, query = split(case)
+    code, out, err = run(binary, f"{setup}{query};")
+    return None if code else f"Flink refuses it, ours gives {rows_of(out, 0)}"
+
+
+def answers(binary, cases, pool):
+    """What differs, by name; None for one that agrees."""
+    refused = [name for name, case in cases.items() if "error" in case]
+    answered = [name for name, case in cases.items() if "error" not in case]
+    # Settings and tables are for one case alone, and a variable without a value ends the whole script.
+    apart = [name for name in answered if split(cases[name])[0] or "${" in cases[name]["sql"]]
+    groups = [[name] for name in apart]
+    answered = [name for name in answered if name not in set(apart)]
+    groups += [answered[at:at + TOGETHER] for at in range(0, len(answered), TOGETHER)]
+    together = pool.map(lambda group: check(binary, [cases[name] for name in group]), groups)
+    alone = pool.map(lambda name: check_refused(binary, cases[name]), refused)
+    found = {name: differs for group, all_of in zip(groups, together) for name, differs in zip(group, all_of)}
+    found.update(zip(refused, alone))
+    return found
 
 
 def main():
@@ -72,24 +118,31 @@ def main():
                 name, reason = line.rstrip("\n").split("\t", 1)
                 listed[name] = reason
     wrong = total = known = 0
+    met = set()
     for path in files:
         with open(path) as handle:
             cases = json.load(handle)
         family = os.path.splitext(os.path.basename(path))[0]
         with concurrent.futures.ThreadPoolExecutor(max_workers=os.cpu_count() or 2) as pool:
-            for name, found in zip(cases, pool.map(lambda case: check(given.headwater, case), cases.values())):
-                total += 1
-                full = f"{family}/{name}"
-                if full in listed:
-                    known += 1
-                    if found is None:
-                        wrong += 1
-                        print(f"{full}: agrees, but is listed as a difference ({listed[full]})")
-                    elif given.show:
-                        print(f"{full}: {found} ({listed[full]})")
-                elif found is not None:
+            found = answers(given.headwater, cases, pool)
+        for name in cases:
+            total += 1
+            full, differs = f"{family}/{name}", found[name]
+            if full in listed:
+                known += 1
+                met.add(full)
+                if differs is None:
                     wrong += 1
-                    print(f"{full}: {cases[name]['sql']!r} {found}")
+                    print(f"{full}: agrees, but is listed as a difference ({listed[full]})")
+                elif given.show:
+                    print(f"{full}: {differs} ({listed[full]})")
+            elif differs is not None:
+                wrong += 1
+                print(f"{full}: {cases[name]['sql']!r} {differs}")
+    if not given.files:
+        for full in listed.keys() - met:
+            wrong += 1
+            print(f"{full} is listed as a difference, but there is no such case")
     print(f"{total} cases, {known} differ on purpose, {wrong} not as they should be")
     sys.exit(1 if wrong else 0)
 

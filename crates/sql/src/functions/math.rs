@@ -28,10 +28,10 @@ pub(super) const ALL: &[(&str, Bind)] = &[
     ("round", |context, args| digits(context, "ROUND", args, |call| run_digits(call, true))),
     ("truncate", |context, args| digits(context, "TRUNCATE", args, |call| run_digits(call, false))),
     ("mod", modulo),
-    ("power", |context, args| two(context, "POWER", args, |call| run_two(call, f64::powf))),
-    ("atan2", |context, args| two(context, "ATAN2", args, |call| run_two(call, f64::atan2))),
+    ("power", |context, args| two(context, "POWER", args, |call| run_two(call, power))),
+    ("atan2", atan2),
     ("log", log),
-    ("sqrt", |context, args| one(context, "SQRT", args, |call| run_one(call, f64::sqrt))),
+    ("sqrt", |context, args| one(context, "SQRT", args, |call| run_one(call, |x| power(x, 0.5)))),
     ("exp", |context, args| one(context, "EXP", args, |call| run_one(call, f64::exp))),
     ("ln", |context, args| one(context, "LN", args, |call| run_one(call, f64::ln))),
     ("log10", |context, args| one(context, "LOG10", args, |call| run_one(call, f64::log10))),
@@ -50,7 +50,7 @@ pub(super) const ALL: &[(&str, Bind)] = &[
         one(context, "DEGREES", args, |call| run_one(call, |x| x * (180.0 / std::f64::consts::PI)))
     }),
     ("radians", |context, args| {
-        one(context, "RADIANS", args, |call| run_one(call, |x| x / 180.0 * std::f64::consts::PI))
+        one(context, "RADIANS", args, |call| run_one(call, |x| x * (std::f64::consts::PI / 180.0)))
     }),
     ("pi", |_, args| known("PI", &args, std::f64::consts::PI)),
     ("e", |_, args| known("E", &args, std::f64::consts::E)),
@@ -86,6 +86,21 @@ fn run_two(call: &Call<'_>, f: fn(f64, f64) -> f64) -> Planned<ArrayRef> {
     let result: PrimitiveArray<Float64Type> =
         arrow::compute::binary(a.as_primitive::<Float64Type>(), b.as_primitive::<Float64Type>(), f)?;
     Ok(Arc::new(result))
+}
+
+/// `Math.pow` of Java: where C says 1 for what is not a number, or for an endless exponent, Java says NaN.
+fn power(base: f64, exponent: f64) -> f64 {
+    let undefined = exponent.is_nan() || exponent.is_infinite() && base.abs() == 1.0;
+    if undefined { f64::NAN } else { base.powf(exponent) }
+}
+
+/// ATAN2 takes no DECIMAL beside another kind of number (Flink fails on it).
+fn atan2(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
+    let decimals = args.iter().filter(|arg| matches!(arg.sql_type, SqlType::Decimal(..))).count();
+    if args.len() == 2 && decimals == 1 {
+        return Err(refused("ATAN2", &args));
+    }
+    two(context, "ATAN2", args, |call| run_two(call, f64::atan2))
 }
 
 /// `LOG(x)`, the natural one, or `LOG(base, x)`.
@@ -134,6 +149,9 @@ fn whole(context: Context<'_>, name: &str, args: Vec<Typed>, run: Run) -> Result
 /// `ROUND(x[, digits])`: a decimal has the digits that are left.
 fn digits(context: Context<'_>, name: &str, args: Vec<Typed>, run: Run) -> Result<Typed> {
     let args = taken(context, name, args, &[Takes::Number, Takes::Int], 1)?;
+    if name == "TRUNCATE" && matches!(super::arguments::type_of(&args, 0), SqlType::TinyInt | SqlType::SmallInt) {
+        return Err(refused(name, &args));
+    }
     let count = match args.get(1).map(|arg| &arg.expr) {
         None => Some(0),
         Some(Expr::Literal(ScalarValue::Int32(Some(count)), _)) => Some(*count),
@@ -195,9 +213,11 @@ fn run_abs(call: &Call<'_>) -> Planned<ArrayRef> {
 
 fn run_sign(call: &Call<'_>) -> Planned<ArrayRef> {
     match call.result {
-        SqlType::Decimal(_, scale) => {
+        SqlType::Decimal(precision, scale) => {
             let one = 10_i128.pow(u32::from(*scale));
-            decimals(call, |_, value| Ok(Some(value.signum() * one)))
+            // A type without digits before the point cannot hold a 1.
+            let fits = precision > scale;
+            decimals(call, |_, value| Ok(Some(value.signum() * one).filter(|sign| fits || *sign == 0)))
         }
         result if result.is_approximate() => {
             floats(call, |_, value| Ok(Some(if value == 0.0 || value.is_nan() { value } else { value.signum() })))
@@ -241,18 +261,19 @@ fn run_digits(call: &Call<'_>, half_up: bool) -> Planned<ArrayRef> {
                 Ok(moved.filter(|value| value.abs() < limit))
             })
         }
-        (_, result) if result.is_approximate() => {
-            let single = *result == SqlType::Float;
-            floats(call, |row, value| match count(row) {
-                Some(count) => rounded(value, single, count, half_up).map(Some),
-                None => Ok(None),
-            })
-        }
+        (_, result) if result.is_approximate() => floats(call, |row, value| match count(row) {
+            Some(count) => rounded(value, count, half_up).map(Some),
+            None => Ok(None),
+        }),
         _ if counts.is_none() => call.array(0),
         _ => {
             let nulls = counts.and_then(|counts| counts.nulls().cloned());
             let column = integers(call, |row, value| {
-                let count = count(row).unwrap_or(0).min(0);
+                let count = count(row).unwrap_or(0);
+                if count.unsigned_abs() > MOST_DIGITS {
+                    return exec_err!("ROUND and TRUNCATE to {count} digits go beyond what Flink computes");
+                }
+                let count = count.min(0);
                 Ok(shortened(value, count.unsigned_abs(), half_up))
             })?;
             let Some(nulls) = nulls else { return Ok(column) };
@@ -261,6 +282,9 @@ fn run_digits(call: &Call<'_>, half_up: bool) -> Planned<ArrayRef> {
         }
     }
 }
+
+/// Java's decimals overflow somewhere beyond.
+const MOST_DIGITS: u32 = 1_000_000;
 
 /// A whole number with its last `count` digits zero; the low bits are kept where rounding leaves 64.
 fn shortened(value: i64, count: u32, half_up: bool) -> i64 {
@@ -276,12 +300,12 @@ fn cut_digits(value: i128, count: i32, half_up: bool) -> i128 {
     if up { quotient + value.signum() } else { quotient }
 }
 
-/// A float rounded by its decimal digits as Java prints them.
-fn rounded(value: f64, single: bool, count: i32, half_up: bool) -> Planned<f64> {
+/// A float rounded by the decimal digits of the DOUBLE that it is, as Java prints them. There is no -0.0.
+fn rounded(value: f64, count: i32, half_up: bool) -> Planned<f64> {
     if !value.is_finite() {
         return exec_err!("ROUND and TRUNCATE do not take {value}");
     }
-    let text = if single { format!("{:e}", value as f32) } else { format!("{value:e}") };
+    let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (negative, digits) = match mantissa.strip_prefix('-') {
@@ -293,9 +317,9 @@ fn rounded(value: f64, single: bool, count: i32, half_up: bool) -> Planned<f64> 
     // value = all * 10^-scale
     let scale = i32::try_from(tail.len()).unwrap_or(0) - exponent;
     if count >= scale {
-        return Ok(value);
+        return Ok(value + 0.0);
     }
     let cut = cut_digits(all, scale.saturating_sub(count).min(60), half_up);
     let result = format!("{}{cut}e{}", if negative { "-" } else { "" }, -i64::from(count));
-    Ok(read::double(&result).unwrap_or(0.0))
+    Ok(read::double(&result).unwrap_or(0.0) + 0.0)
 }

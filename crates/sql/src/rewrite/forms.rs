@@ -25,9 +25,12 @@ pub(super) fn plain(expr: &Expr) -> Result<Option<Expr>> {
         Expr::Prefixed { prefix, value } if prefix.value.eq_ignore_ascii_case("_UTF8") => boxed(value),
         Expr::UnaryOp { op: UnaryOperator::Plus, expr } => boxed(expr),
         Expr::Substring { expr, substring_from, substring_for, .. } => {
-            let from = substring_from.as_deref().map_or_else(|| number(1), Clone::clone);
-            let mut args = vec![boxed(expr), from];
-            args.extend(substring_for.as_deref().cloned());
+            // Without a place to begin the function says what it takes.
+            let mut args = vec![boxed(expr)];
+            if let Some(from) = substring_from.as_deref() {
+                args.push(from.clone());
+                args.extend(substring_for.as_deref().cloned());
+            }
             plain_call("substring", args)
         }
         Expr::Position { expr, r#in } => plain_call("position", vec![boxed(expr), boxed(r#in)]),
@@ -55,10 +58,6 @@ pub(super) fn with_unit(name: &str, unit: &Expr, rest: &[Expr]) -> Option<Expr> 
     let mut args = vec![text(&unit.value.to_ascii_uppercase())];
     args.extend(rest.iter().cloned());
     Some(plain_call(&format!("${}", name.to_ascii_lowercase()), args))
-}
-
-fn number(value: i32) -> Expr {
-    Expr::Value(Value::Number(value.to_string(), false).into())
 }
 
 fn literal(value: &Value) -> Result<Option<Expr>> {

@@ -1,22 +1,24 @@
-//! LIKE: `%` is any text, `_` one UTF-16 unit (as in Java), all else itself; there is no escape character but ESCAPE's.
+//! LIKE: `%` is any text, `_` one character but no end of a line (the `.` of Java), all else itself; there is no escape
+//! character but ESCAPE's.
+
+use super::java::LINE_ENDS;
 
 enum Token {
     Any,
     One,
-    Unit(u16),
+    Letter(char),
 }
 
 /// A compiled pattern with a buffer for the text.
 pub(super) struct Like {
     tokens: Vec<Token>,
-    units: Vec<u16>,
+    letters: Vec<char>,
 }
 
 impl Like {
     /// Fails where the escape character is followed by what needs none.
     pub(super) fn compile(text: &str, escape: Option<char>) -> Result<Self, String> {
         let mut tokens = Vec::with_capacity(text.len());
-        let mut buffer = [0; 2];
         let mut letters = text.chars();
         while let Some(letter) = letters.next() {
             let literal = match letter {
@@ -34,27 +36,27 @@ impl Like {
                 }
                 other => other,
             };
-            tokens.extend(literal.encode_utf16(&mut buffer).iter().map(|unit| Token::Unit(*unit)));
+            tokens.push(Token::Letter(literal));
         }
-        Ok(Self { tokens, units: Vec::new() })
+        Ok(Self { tokens, letters: Vec::new() })
     }
 
     /// Whether the whole text matches. Of the `%` only the last can have to give way, so there is no more to try than
     /// text times pattern.
     pub(super) fn matches(&mut self, text: &str) -> bool {
-        self.units.clear();
-        self.units.extend(text.encode_utf16());
+        self.letters.clear();
+        self.letters.extend(text.chars());
         let (mut at, mut token) = (0, 0);
         let mut retry: Option<(usize, usize)> = None;
-        while at < self.units.len() {
-            let fits = match (self.tokens.get(token), self.units.get(at)) {
+        while at < self.letters.len() {
+            let fits = match (self.tokens.get(token), self.letters.get(at)) {
                 (Some(Token::Any), _) => {
                     retry = Some((token + 1, at));
                     token += 1;
                     continue;
                 }
-                (Some(Token::One), Some(_)) => true,
-                (Some(Token::Unit(wanted)), Some(found)) => wanted == found,
+                (Some(Token::One), Some(found)) => !LINE_ENDS.contains(found),
+                (Some(Token::Letter(wanted)), Some(found)) => wanted == found,
                 _ => false,
             };
             if fits {

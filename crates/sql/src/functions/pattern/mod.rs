@@ -1,10 +1,13 @@
 //! LIKE, SIMILAR TO and regular expressions.
 //!
 //! * [`like`]: the patterns of SQL
-//! * [`java`]: Java's regular expressions in the syntax of the crate `regex`; what does not mean the same is refused
+//! * [`java`]: Java's regular expressions by the crate `regex`; [`translate`] and [`class`] write them in its syntax and
+//!   refuse what does not mean the same
 
+mod class;
 mod java;
 mod like;
+mod translate;
 
 use arrow::array::{ArrayRef, AsArray};
 use datafusion::common::{Result as Planned, ScalarValue, exec_err};
@@ -43,7 +46,8 @@ fn sql_pattern(
     let escape = args.get(2).map(|escape| {
         let mut letters = constant_text(escape).unwrap_or_default().chars();
         match (letters.next(), letters.next()) {
-            (Some(escape), None) => Ok(escape),
+            // Java's characters end at U+FFFF.
+            (Some(escape @ ..='\u{FFFF}'), None) => Ok(escape),
             _ => Err(Error::usage("sql.pattern", format!("ESCAPE of {name} must be one constant character"))),
         }
     });
@@ -104,29 +108,76 @@ fn run_like(call: &Call<'_>) -> Planned<ArrayRef> {
     })
 }
 
-/// The regular expression of a SIMILAR TO pattern, by Calcite's translation: `_` and `%` are SQL's, all else is Java's.
+/// What SIMILAR TO gives a meaning, and Java's expressions.
+const SIMILAR_SPECIALS: &str = "[]()|^-+*_%?{}";
+const JAVA_SPECIALS: &str = "[]()|^-+*?{}$\\.";
+/// Classes by name inside of brackets.
+const CLASSES: &[(&str, &str)] = &[
+    ("[:alpha:]", r"\p{Alpha}"),
+    ("[:upper:]", r"\p{Upper}"),
+    ("[:lower:]", r"\p{Lower}"),
+    ("[:digit:]", r"\d"),
+    ("[:space:]", " "),
+    ("[:whitespace:]", r"\s"),
+    ("[:alnum:]", r"\p{Alnum}"),
+];
+
+/// The regular expression of a SIMILAR TO pattern, by Calcite's translation: `_`, `%` and names of classes are SQL's, all
+/// else is Java's.
 fn similar(text: &str, escape: Option<char>) -> std::result::Result<JavaRegex, String> {
-    let mut regex = String::from("(?:");
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
+    if let Some(escape @ (':' | '"')) = escape {
+        return Err(format!("{escape} as escape character is not supported"));
+    }
+    let mut regex = String::new();
+    let (mut rest, mut brackets) = (text, false);
+    while let Some(letter) = rest.chars().next() {
+        rest = rest.get(letter.len_utf8()..).unwrap_or_default();
         match letter {
             _ if Some(letter) == escape => {
-                let next = letters.next().ok_or("the escape character stands at the end")?;
-                if next.is_ascii_punctuation() {
+                let next = rest.chars().next().ok_or("the escape character stands at the end")?;
+                if !SIMILAR_SPECIALS.contains(next) && Some(next) != escape {
+                    return Err("the escape character must stand before one that has a meaning, or itself".to_owned());
+                }
+                if JAVA_SPECIALS.contains(next) {
                     regex.push('\\');
                 }
                 regex.push(next);
+                rest = rest.get(next.len_utf8()..).unwrap_or_default();
             }
+            '[' if brackets => {
+                let named = text.len() - rest.len() - 1;
+                let named = text.get(named..).unwrap_or_default();
+                let (name, class) = CLASSES
+                    .iter()
+                    .find(|(name, _)| {
+                        let upper = name.to_ascii_uppercase();
+                        named.starts_with(name) || named.starts_with(&upper)
+                    })
+                    .ok_or("a [ inside of brackets must begin the name of a class")?;
+                regex.push_str(class);
+                rest = named.get(name.len()..).unwrap_or_default();
+            }
+            '[' | ']' => {
+                if (letter == ']') != brackets {
+                    return Err("a ] without its [".to_owned());
+                }
+                brackets = !brackets;
+                regex.push(letter);
+            }
+            '-' | '^' if brackets => regex.push(letter),
+            _ if brackets && SIMILAR_SPECIALS.contains(letter) => {
+                return Err(format!("{letter} must be escaped inside of brackets"));
+            }
+            _ if brackets => regex.push(letter),
             '_' => regex.push('.'),
-            '%' => regex.push_str("[\\s\\S]*"),
-            '\\' => regex.push_str("\\\\"),
-            '[' if letters.as_str().starts_with("[:") || letters.as_str().starts_with(':') => {
-                return Err("character classes by name are not supported".to_owned());
-            }
+            '%' => regex.push_str("(?s:.)*"),
+            '\\' | '$' => regex.extend(['\\', letter]),
             other => regex.push(other),
         }
     }
-    regex.push(')');
+    if brackets {
+        return Err("a [ is not closed".to_owned());
+    }
     JavaRegex::compile(&regex, true)
 }
 
@@ -185,11 +236,12 @@ fn regexp_extract(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
     })
 }
 
-/// `REGEXP_REPLACE(text, regex, replacement)`: all matches replaced; `$1` is a group.
+/// `REGEXP_REPLACE(text, regex, replacement)`: all matches replaced by the text as it is: `$1` is no group.
 fn regexp_replace(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
     let args = taken(context, "REGEXP_REPLACE", args, &[Takes::Text, Takes::Text, Takes::Text], 3)?;
     checked("REGEXP_REPLACE", args.get(1))?;
-    called(context, "REGEXP_REPLACE", args, STRING, true, |call| {
+    let nullable = nullable(&args);
+    called(context, "REGEXP_REPLACE", args, STRING, nullable, |call| {
         let (texts, replacements) = (call.array(0)?, call.array(2)?);
         let mut patterns = Compiled::new(call, 1)?;
         let pattern = ArrayRef::clone(&patterns.column);

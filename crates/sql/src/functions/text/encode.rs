@@ -57,7 +57,13 @@ fn from_base64(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
         let mut bytes = Vec::new();
         rows::text(call.rows, &[value.as_ref()], |row, out| {
             bytes.clear();
-            if let Err(error) = ENGINE.decode_vec(content(&value, row), &mut bytes) {
+            let text = content(&value, row);
+            // Padding may be missing, but not in half.
+            let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+            if padding > 0 && text.len() % 4 != 0 {
+                return exec_err!("FROM_BASE64: the value is not base64: its padding is not whole");
+            }
+            if let Err(error) = ENGINE.decode_vec(text, &mut bytes) {
                 return exec_err!("FROM_BASE64: the value is not base64: {error}");
             }
             match str::from_utf8(&bytes) {
@@ -117,6 +123,10 @@ fn unhex(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
         rows::bytes(call.rows, &[text], |row, out| {
             let mut digits = text.value(row).as_bytes();
             if digits.len() % 2 == 1 {
+                if !digits.first().is_some_and(u8::is_ascii_hexdigit) {
+                    return Ok(false);
+                }
+                // Flink looks at the digit, and does not use it.
                 out.push(0);
                 digits = digits.get(1..).unwrap_or(&[]);
             }
@@ -176,7 +186,7 @@ impl Charset {
     /// What is malformed becomes U+FFFD.
     fn decode(self, bytes: &[u8], out: &mut String) {
         match self {
-            Self::Utf8 => out.push_str(&String::from_utf8_lossy(bytes)),
+            Self::Utf8 => lossy(bytes, out),
             Self::Ascii => {
                 let shown = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { char::REPLACEMENT_CHARACTER };
                 out.extend(bytes.iter().map(shown));
@@ -193,11 +203,45 @@ impl Charset {
     }
 }
 
+/// Text in UTF-8, U+FFFD for each run of bytes that is malformed by Java's count: an encoded surrogate is one.
+fn lossy(bytes: &[u8], out: &mut String) {
+    let mut rest = bytes;
+    loop {
+        let valid = match str::from_utf8(rest) {
+            Ok(text) => return out.push_str(text),
+            Err(error) => error,
+        };
+        let (text, behind) = rest.split_at_checked(valid.valid_up_to()).unwrap_or((rest, &[]));
+        out.push_str(&String::from_utf8_lossy(text));
+        out.push(char::REPLACEMENT_CHARACTER);
+        let length = match behind {
+            [0xed, 0xa0..=0xbf, 0x80..=0xbf, ..] => 3,
+            [0xed, 0xa0..=0xbf, ..] => 2,
+            _ => valid.error_len().unwrap_or(behind.len()),
+        };
+        rest = behind.get(length..).unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+    }
+}
+
 fn units(bytes: &[u8], unit: fn([u8; 2]) -> u16, out: &mut String) {
     let pairs = bytes.chunks_exact(2);
     let torn = !pairs.remainder().is_empty();
     let units = pairs.filter_map(|pair| <[u8; 2]>::try_from(pair).ok()).map(unit);
-    out.extend(char::decode_utf16(units).map(|found| found.unwrap_or(char::REPLACEMENT_CHARACTER)));
+    let mut units = units.peekable();
+    while let Some(first) = units.next() {
+        match (first, units.peek().copied()) {
+            (0xd800..=0xdbff, Some(second)) => {
+                units.next();
+                // A first half is malformed together with what follows.
+                let found = char::decode_utf16([first, second]).next().and_then(std::result::Result::ok);
+                out.push(found.unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            _ => out.push(char::from_u32(u32::from(first)).unwrap_or(char::REPLACEMENT_CHARACTER)),
+        }
+    }
     if torn {
         out.push(char::REPLACEMENT_CHARACTER);
     }

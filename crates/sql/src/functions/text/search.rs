@@ -121,6 +121,9 @@ fn replace(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
         let (text, part, other) = (text.as_string::<i32>(), part.as_string::<i32>(), other.as_string::<i32>());
         rows::text(call.rows, &[text, part, other], |row, out| {
             let (text, part, other) = (text.value(row), part.value(row), other.value(row));
+            if part.is_empty() && text.chars().any(|letter| letter > '\u{FFFF}') {
+                return exec_err!("REPLACE of '' takes characters beyond U+FFFF apart");
+            }
             let mut rest = 0;
             for (at, found) in text.match_indices(part) {
                 out.push_str(text.get(rest..at).unwrap_or(""));

@@ -155,6 +155,9 @@ fn run_overlay(call: &Call<'_>) -> Planned<ArrayRef> {
         // Java's cast to int cuts the length off at 32 bits.
         let length =
             length.map_or(joined.len() - (start - 1), |length| usize::try_from(length.value(row) as i32).unwrap_or(0));
+        if i32::try_from(start + length).is_err() {
+            return datafusion::common::exec_err!("OVERLAY at {start} of {length} characters goes beyond INT");
+        }
         if length > 0 && start + length <= units.len() {
             joined.extend(units.iter().skip(start - 1 + length));
         }
@@ -256,7 +259,7 @@ fn concat_all(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
 fn concat_separated(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
     let takes = vec![Takes::Text; args.len().max(2)];
     let args = taken(context, "CONCAT_WS", args, &takes, 2)?;
-    let nullable = args.first().is_some_and(|separator| separator.nullable);
+    let nullable = nullable(&args);
     called(context, "CONCAT_WS", args, STRING, nullable, |call| {
         let columns = (0..call.len()).map(|index| call.array(index)).collect::<Planned<Vec<_>>>()?;
         let columns: Vec<_> = columns.iter().map(|column| column.as_string::<i32>()).collect();

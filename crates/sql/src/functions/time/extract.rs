@@ -1,7 +1,8 @@
 //! EXTRACT and its short names. Parts are BIGINT. DOW and DAYOFWEEK count from Sunday = 1; WEEK is that of ISO 8601.
 //!
-//! Before 1970 Flink takes the time of day from the wrong side (an hour of -1, the next day's date); here parts are those
-//! of the calendar. EPOCH alone is cut toward zero, as there.
+//! Flink divides a count of milliseconds and cuts towards zero: before 1970 the parts of the clock are negative and the
+//! date is that of the day after, unless it is midnight. Of a DATE it takes the days for milliseconds when it is asked for
+//! a part of the clock. Both are kept.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{Int64Type, IntervalMonthDayNanoType};
@@ -10,7 +11,7 @@ use datafusion::logical_expr::Expr;
 use headwater_change::Result;
 use headwater_change::calendar::{civil_from_days, days_from_civil};
 
-use super::moment::{Moment, Moments, SECOND};
+use super::moment::{Moment, Moments};
 use super::unit::{Unit, unsupported};
 use crate::functions::arguments::called;
 use crate::functions::kernel::{Call, Run};
@@ -48,7 +49,7 @@ fn extract(context: Context<'_>, name: &str, args: Vec<Typed>) -> Result<Typed> 
     let [_, time] = args.as_slice() else { return Err(arity(name, "a time")) };
     let clock = matches!(unit, Unit::Hour | Unit::Minute | Unit::Second | Unit::Millisecond);
     let run: Run = match time.sql_type {
-        SqlType::Date if !matches!(unit, Unit::Microsecond | Unit::Nanosecond) => run_time,
+        SqlType::Date if !matches!(unit, Unit::Microsecond | Unit::Nanosecond) => run_date,
         SqlType::Timestamp(_) | SqlType::TimestampLtz(_) => run_time,
         SqlType::Time(_) if clock => run_time,
         SqlType::Months if matches!(unit, Unit::Year | Unit::Month | Unit::Century | Unit::Millennium) => run_months,
@@ -61,38 +62,68 @@ fn extract(context: Context<'_>, name: &str, args: Vec<Typed>) -> Result<Typed> 
 
 fn run_time(call: &Call<'_>) -> Planned<ArrayRef> {
     let unit = Unit::in_call(call)?;
-    let column = call.array(1)?;
-    // Seconds since 1970 are the same everywhere.
-    let times = if unit == Unit::Epoch { Moments::instants(&column)? } else { Moments::local(&column, call.zone)? };
+    let times = Moments::legacy(&call.array(1)?, call.zone)?;
     rows::finished(rows::primitive::<Int64Type>(call.rows, &[times.column()], |row| {
-        Ok(Some(part(unit, times.at(row))))
+        Ok(Some(part_of_time(unit, times.at(row))))
     })?)
 }
 
-/// One part of a time.
-fn part(unit: Unit, moment: Moment) -> i64 {
-    let (year, month, day) = civil_from_days(moment.day);
+fn run_date(call: &Call<'_>) -> Planned<ArrayRef> {
+    let unit = Unit::in_call(call)?;
+    let days = Moments::instants(&call.array(1)?)?;
+    rows::finished(rows::primitive::<Int64Type>(call.rows, &[days.column()], |row| {
+        Ok(Some(part_of_date(unit, days.at(row).day)))
+    })?)
+}
+
+/// One part of a time of day or of a timestamp, which is a count of milliseconds with nanoseconds above.
+fn part_of_time(unit: Unit, moment: Moment) -> i64 {
+    let (millis, above) = (moment.millis(), moment.nanos % 1_000_000);
+    match unit {
+        Unit::Nanosecond => millis % 1_000 * 1_000_000 + above,
+        Unit::Microsecond => millis % 1_000 * 1_000 + above / 1_000,
+        Unit::Millisecond | Unit::Second | Unit::Minute | Unit::Hour => of_clock(unit, millis),
+        Unit::Epoch => millis / 1_000,
+        _ => of_day(unit, millis / 86_400_000),
+    }
+}
+
+/// One part of a date. Parts of the clock take its days for milliseconds.
+fn part_of_date(unit: Unit, day: i64) -> i64 {
+    match unit {
+        Unit::Millisecond | Unit::Second | Unit::Minute | Unit::Hour => of_clock(unit, day),
+        Unit::Epoch => day * 86_400,
+        _ => of_day(unit, day),
+    }
+}
+
+/// Hour, minute, second or millisecond of a count of milliseconds, cut towards zero.
+fn of_clock(unit: Unit, millis: i64) -> i64 {
+    match unit {
+        Unit::Hour => millis % 86_400_000 / 3_600_000,
+        Unit::Minute => millis % 3_600_000 / 60_000,
+        Unit::Second => millis % 60_000 / 1_000,
+        _ => millis % 1_000,
+    }
+}
+
+/// One part of a day since 1970.
+fn of_day(unit: Unit, days: i64) -> i64 {
+    let (year, month, day) = civil_from_days(days);
     let (month, day) = (i64::from(month), i64::from(day));
     match unit {
-        Unit::Nanosecond => moment.nanos % SECOND,
-        Unit::Microsecond => moment.nanos % SECOND / 1_000,
-        Unit::Millisecond => moment.nanos % SECOND / 1_000_000,
-        Unit::Second => moment.nanos / SECOND % 60,
-        Unit::Minute => moment.nanos / (60 * SECOND) % 60,
-        Unit::Hour => moment.nanos / (3_600 * SECOND),
         Unit::Day => day,
-        Unit::Week => iso_week(moment.day).1,
+        Unit::Week => iso_week(days).1,
         Unit::Month => month,
         Unit::Quarter => (month + 2) / 3,
-        Unit::Year => year,
         Unit::Decade => year / 10,
         Unit::Century => grouped(year, 100),
         Unit::Millennium => grouped(year, 1_000),
-        Unit::DayOfWeek => (moment.day + 4).rem_euclid(7) + 1,
-        Unit::DayOfYear => moment.day - days_from_civil(year, 1, 1) + 1,
-        Unit::IsoDayOfWeek => (moment.day + 3).rem_euclid(7) + 1,
-        Unit::IsoYear => iso_week(moment.day).0,
-        Unit::Epoch => moment.millis() / 1_000,
+        Unit::DayOfWeek => (days + 4).rem_euclid(7) + 1,
+        Unit::DayOfYear => days - days_from_civil(year, 1, 1) + 1,
+        Unit::IsoDayOfWeek => (days + 3).rem_euclid(7) + 1,
+        Unit::IsoYear => iso_week(days).0,
+        _ => year,
     }
 }
 

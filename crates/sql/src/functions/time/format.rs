@@ -112,7 +112,7 @@ fn run_text(call: &Call<'_>) -> Planned<ArrayRef> {
     let pattern = patterns.column();
     let Ok(default) = Legacy::compile(DEFAULT) else { return exec_err!("the pattern {DEFAULT}") };
     rows::text(call.rows, &[&texts, &pattern], |row, out| {
-        let Some((seconds, nanos)) = default.read(texts.as_string::<i32>().value(row), TimeZone::UTC) else {
+        let Some((seconds, nanos)) = default.read(texts.as_string::<i32>().value(row), TimeZone::UTC)? else {
             return Ok(false);
         };
         patterns.at(row)?.write(Moment::of_seconds(seconds, nanos), 0, out);

@@ -5,10 +5,11 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use datafusion::common::{Result, exec_err};
 use headwater_change::TimeZone;
 use headwater_change::calendar::{civil_from_days, days_from_civil};
 
-use super::moment::{Moment, SECOND};
+use super::moment::{Moment, SECOND, before_changes, legacy_offset, standard_offset};
 use super::pattern::{DAYS, Fields, MONTHS, padded, quoted};
 
 /// The first day of the Gregorian calendar, 1582-10-15.
@@ -28,7 +29,7 @@ pub(super) struct Legacy {
 
 impl Legacy {
     /// Fails with what is wrong.
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
+    pub(super) fn compile(text: &str) -> std::result::Result<Self, String> {
         let mut items = Vec::new();
         let mut rest: Peekable<Chars<'_>> = text.chars().peekable();
         while let Some(letter) = rest.next() {
@@ -87,8 +88,15 @@ impl Legacy {
         }
     }
 
-    /// The instant of a text, in seconds since 1970 and nanoseconds.
-    pub(super) fn read(&self, text: &str, zone: TimeZone) -> Option<(i64, i64)> {
+    /// The instant of a text, in seconds since 1970 and nanoseconds. Digits of other scripts are an error: Java reads them.
+    pub(super) fn read(&self, text: &str, zone: TimeZone) -> Result<Option<(i64, i64)>> {
+        match text.chars().find(|letter| !letter.is_ascii() && letter.is_numeric()) {
+            Some(digit) => exec_err!("a time with the digit {digit} is not supported"),
+            None => Ok(self.instant(text, zone)),
+        }
+    }
+
+    fn instant(&self, text: &str, zone: TimeZone) -> Option<(i64, i64)> {
         let mut read = Read::default();
         let mut rest = text;
         for (index, item) in self.items.iter().enumerate() {
@@ -108,7 +116,7 @@ impl Legacy {
 }
 
 /// Year, month and day, Julian before the reform.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(super) fn civil(days: i64) -> (i64, i64, i64) {
     if days >= CUTOVER {
         let (year, month, day) = civil_from_days(days);
         return (year, i64::from(month), i64::from(day));
@@ -123,7 +131,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// Days since 1970-01-01 of a day of a month that exists; the day itself may be any.
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(super) fn days(year: i64, month: i64, day: i64) -> i64 {
     let gregorian = days_from_civil(year, month, 1) + day - 1;
     if gregorian >= CUTOVER {
         return gregorian;
@@ -276,6 +284,10 @@ impl Read {
 
 /// The offset of a local time; of one that comes twice the second is meant, as in `java.util.Calendar`.
 fn later_offset(zone: TimeZone, local: i64) -> i64 {
+    let standard = if before_changes(local) { standard_offset(zone) } else { 0 };
+    if before_changes(local) && legacy_offset(zone, local - standard) == standard {
+        return standard;
+    }
     let first = zone.offset_of_local(local);
     let after = zone.offset_seconds(local - first + 3 * 3_600);
     if after < first && zone.offset_seconds(local - after) == after { after } else { first }

@@ -54,11 +54,6 @@ impl Moment {
             nanos: i64::try_from(rest).unwrap_or(0),
         }
     }
-
-    /// Nanoseconds from `other` to this.
-    pub(super) fn since(self, other: Self) -> i128 {
-        (i128::from(self.day) - i128::from(other.day)) * i128::from(DAY) + i128::from(self.nanos - other.nanos)
-    }
 }
 
 /// The day so many months later, at the end of a shorter month.
@@ -69,14 +64,36 @@ pub(super) fn add_months(day: i64, months: i64) -> i64 {
     days_from_civil(year, month, i64::from(day).min(month_days(year, month)))
 }
 
+/// Seconds since 1970 of 1900-01-01, before which `java.util.TimeZone` knows of no changes.
+const FIRST_CHANGE: i64 = -2_208_988_800;
+
+/// How far a zone is ahead of UTC at an instant as `java.util.TimeZone` has it: before 1900 what is its standard time today,
+/// not that of its sun.
+pub(super) fn legacy_offset(zone: TimeZone, instant: i64) -> i64 {
+    if instant >= FIRST_CHANGE { zone.offset_seconds(instant) } else { standard_offset(zone) }
+}
+
+/// The standard time of a zone: the least offset of the months of 2037.
+pub(super) fn standard_offset(zone: TimeZone) -> i64 {
+    (1..=12).map(|month| zone.offset_seconds(days_from_civil(2037, month, 1) * DAY_SECONDS)).min().unwrap_or(0)
+}
+
+/// Whether a local time may be before the first change that `java.util.TimeZone` knows.
+pub(super) fn before_changes(local: i64) -> bool {
+    local < FIRST_CHANGE + DAY_SECONDS
+}
+
 /// A column of times.
 pub(super) struct Moments {
     values: ArrayRef,
     /// Units of a second; 0 for dates.
     per_second: i64,
-    /// The zone in which instants are seen.
-    zone: Option<TimeZone>,
+    /// The zone in which instants are seen, and its offsets.
+    zone: Option<(TimeZone, Offsets)>,
 }
+
+/// The offset of a zone at an instant.
+type Offsets = fn(TimeZone, i64) -> i64;
 
 fn per_second(unit: TimeUnit) -> i64 {
     match unit {
@@ -98,12 +115,21 @@ fn counts(column: &ArrayRef) -> Result<ArrayRef> {
 impl Moments {
     /// Instants are seen in `zone`.
     pub(super) fn local(column: &ArrayRef, zone: TimeZone) -> Result<Self> {
+        Self::seen(column, zone, TimeZone::offset_seconds)
+    }
+
+    /// Instants are seen in `zone` by [`legacy_offset`].
+    pub(super) fn legacy(column: &ArrayRef, zone: TimeZone) -> Result<Self> {
+        Self::seen(column, zone, legacy_offset)
+    }
+
+    fn seen(column: &ArrayRef, zone: TimeZone, offsets: Offsets) -> Result<Self> {
         let (per_second, zone) = match column.data_type() {
             DataType::Date32 => (0, None),
             DataType::Time32(unit) | DataType::Time64(unit) | DataType::Timestamp(unit, None) => {
                 (per_second(*unit), None)
             }
-            DataType::Timestamp(unit, Some(_)) => (per_second(*unit), Some(zone)),
+            DataType::Timestamp(unit, Some(_)) => (per_second(*unit), Some((zone, offsets))),
             other => return exec_err!("{other} is no time"),
         };
         Ok(Self { values: counts(column)?, per_second, zone })
@@ -126,16 +152,18 @@ impl Moments {
         }
         let seconds = value.div_euclid(self.per_second);
         let nanos = value.rem_euclid(self.per_second) * (SECOND / self.per_second);
-        let offset = self.zone.map_or(0, |zone| zone.offset_seconds(seconds));
+        let offset = self.zone.map_or(0, |(zone, offsets)| offsets(zone, seconds));
         Moment::of_seconds(seconds + offset, nanos)
     }
 }
 
-/// Builds a column of `result` from what `compute` gives for each row. Moments are local for TIMESTAMP_LTZ if a zone is
-/// given. What the type cannot hold is an error.
+/// Days of the years 0 to 9999, which are those that a date may have.
+const YEARS: std::ops::Range<i64> = -719_528..2_932_897;
+
+/// Builds a column of `result` from what `compute` gives for each row. What the type cannot hold is an error; so is a year
+/// beyond 0 to 9999, of which Flink shows the last four digits alone.
 pub(super) fn column(
     result: &SqlType,
-    zone: Option<TimeZone>,
     rows: usize,
     columns: &[&dyn Array],
     mut compute: impl FnMut(usize) -> Result<Option<Moment>>,
@@ -147,11 +175,13 @@ pub(super) fn column(
     };
     let mut counted = crate::functions::rows::primitive::<Int64Type>(rows, columns, |row| {
         let Some(moment) = compute(row)? else { return Ok(None) };
+        if !YEARS.contains(&moment.day) {
+            return exec_err!("a time of day {} since 1970 is beyond the years 0 to 9999", moment.day);
+        }
         if scale == 0 {
             return Ok(Some(moment.day));
         }
-        let local = moment.seconds();
-        let seconds = local - zone.map_or(0, |zone| zone.offset_of_local(local));
+        let seconds = moment.seconds();
         let fraction = moment.nanos.rem_euclid(SECOND) / (SECOND / scale);
         match seconds.checked_mul(scale).and_then(|value| value.checked_add(fraction)) {
             Some(value) => Ok(Some(value)),

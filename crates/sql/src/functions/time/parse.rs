@@ -4,12 +4,12 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::common::{Result as Planned, ScalarValue};
 use datafusion::logical_expr::Expr;
-use headwater_change::calendar::days_from_civil;
+use headwater_change::calendar::{days_from_civil, month_days};
 use headwater_change::{Error, Result, TimeZone};
 
 use super::format::{Patterns, constant, pattern_error};
-use super::legacy::Legacy;
-use super::moment::{Moment, column};
+use super::legacy::{self, Legacy};
+use super::moment::{Moment, SECOND, column};
 use super::pattern::Pattern;
 use crate::functions::arguments::called;
 use crate::functions::cast::read;
@@ -59,25 +59,28 @@ fn days(day: i64) -> Moment {
 fn run_date(call: &Call<'_>) -> Planned<ArrayRef> {
     let texts = call.array(0)?;
     let texts = texts.as_string::<i32>();
-    column(call.result, None, call.rows, &[texts], |row| Ok(read::date(texts.value(row)).map(days)))
+    column(call.result, call.rows, &[texts], |row| Ok(read::date(texts.value(row)).map(days)))
 }
+
+/// What Flink makes of a text that does not fit the pattern, 5471-09-27: the least count of milliseconds, cut to an INT of
+/// days.
+const NO_DATE: i64 = 1_278_983;
 
 fn run_date_by_pattern(call: &Call<'_>) -> Planned<ArrayRef> {
     let texts = call.array(0)?;
     let texts = texts.as_string::<i32>();
     let mut patterns = Patterns::new(call, 1, Legacy::compile)?;
     let pattern = patterns.column();
-    column(call.result, None, call.rows, &[texts, &pattern], |row| {
-        let read = patterns.at(row)?.read(texts.value(row), TimeZone::UTC);
-        // Flink divides milliseconds, so a day before 1970 that is not whole is cut towards it.
-        Ok(read.map(|(seconds, nanos)| days((seconds * 1000 + nanos / 1_000_000) / 86_400_000)))
+    column(call.result, call.rows, &[texts, &pattern], |row| {
+        let read = patterns.at(row)?.read(texts.value(row), TimeZone::UTC)?;
+        Ok(Some(days(read.map_or(NO_DATE, |(seconds, _)| seconds.div_euclid(86_400)))))
     })
 }
 
 fn run_timestamp(call: &Call<'_>) -> Planned<ArrayRef> {
     let texts = call.array(0)?;
     let texts = texts.as_string::<i32>();
-    column(call.result, None, call.rows, &[texts], |row| {
+    column(call.result, call.rows, &[texts], |row| {
         Ok(read::timestamp(texts.value(row)).map(|(seconds, nanos)| Moment::of_seconds(seconds, nanos)))
     })
 }
@@ -87,7 +90,56 @@ fn run_timestamp_by_pattern(call: &Call<'_>) -> Planned<ArrayRef> {
     let texts = texts.as_string::<i32>();
     let mut patterns = Patterns::new(call, 1, Pattern::compile)?;
     let pattern = patterns.column();
-    column(call.result, None, call.rows, &[texts, &pattern], |row| Ok(patterns.at(row)?.read(texts.value(row))))
+    column(call.result, call.rows, &[texts, &pattern], |row| {
+        let text = texts.value(row);
+        Ok(patterns.at(row)?.read(text).or_else(|| by_jdbc(text)))
+    })
+}
+
+/// The second try of TO_TIMESTAMP: `2024-1-31 1:2:3.5` or `2024-1-31`, as `java.sql.Timestamp` and `java.sql.Date` read
+/// them. Hours, minutes and days that there are not are carried on.
+fn by_jdbc(text: &str) -> Option<Moment> {
+    // What Java's `trim` takes off.
+    let text = text.trim_matches(|letter| letter <= ' ');
+    let (date, clock) = text.split_once(' ').map_or((text, None), |(date, clock)| (date, Some(clock)));
+    let (year, rest) = date.split_once('-')?;
+    let (month, day) = rest.split_once('-')?;
+    let short = |part: &str| matches!(part.chars().count(), 1 | 2);
+    if year.chars().count() != 4 || !short(month) || !short(day) {
+        return None;
+    }
+    let (year, month, day) = (java_int(year)?, java_int(month)?, java_int(day)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let (seconds, nanos) = clock.map_or(Some((0, 0)), jdbc_clock)?;
+    let day = legacy::days(year, month, day) + seconds.div_euclid(86_400);
+    let (year, month, day) = legacy::civil(day);
+    // Years before the first are those of their era.
+    let year = if year > 0 { year } else { 1 - year };
+    let day = days_from_civil(year, month, day.min(month_days(year, month)));
+    Some(Moment { day, nanos: seconds.rem_euclid(86_400) * SECOND + nanos })
+}
+
+/// Seconds and nanoseconds of `1:2:3.5`.
+fn jdbc_clock(text: &str) -> Option<(i64, i64)> {
+    let (hour, rest) = text.split_once(':')?;
+    let (minute, rest) = rest.split_once(':')?;
+    let (second, nanos) = match rest.split_once('.') {
+        Some((second, fraction)) => {
+            let digits =
+                fraction.bytes().all(|byte| byte.is_ascii_digit()) && !fraction.is_empty() && fraction.len() < 10;
+            let nanos = digits.then(|| fraction.parse::<i64>().ok()).flatten()?;
+            (second, (fraction.len()..9).fold(nanos, |nanos, _| nanos * 10))
+        }
+        None => (rest, 0),
+    };
+    Some((java_int(hour)? * 3_600 + java_int(minute)? * 60 + java_int(second)?, nanos))
+}
+
+/// What `Integer.parseInt` reads.
+fn java_int(text: &str) -> Option<i64> {
+    text.parse::<i32>().ok().map(i64::from)
 }
 
 /// `TO_TIMESTAMP_LTZ(number, 0 | 3)`: seconds or milliseconds since 1970; NULL beyond the years 1 to 9999.
@@ -132,7 +184,7 @@ fn scaled(value: f64, by: f64) -> Planned<Option<i64>> {
 fn instants(call: &Call<'_>, millis: impl Fn(&ArrayRef, usize) -> Planned<Option<i64>>) -> Planned<ArrayRef> {
     let numbers = call.array(0)?;
     let (first, last) = (days_from_civil(1, 1, 1) * 86_400_000, days_from_civil(10_000, 1, 1) * 86_400_000);
-    column(call.result, None, call.rows, &[&numbers], |row| {
+    column(call.result, call.rows, &[&numbers], |row| {
         let found = millis(&numbers, row)?.filter(|millis| (first..last).contains(millis));
         Ok(found.map(|millis| Moment::of_seconds(millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000)))
     })

@@ -91,7 +91,7 @@ impl Pattern {
         while let Some(letter) = rest.next() {
             let item = match letter {
                 '\'' => {
-                    let literal = quoted(&mut rest).ok_or("a quote is not closed")?;
+                    let literal = literal(&mut rest).ok_or("a quote is not closed")?;
                     if let Some(items) = stack.last_mut() {
                         items.extend(literal.chars().map(Item::Literal));
                     }
@@ -178,7 +178,20 @@ impl Pattern {
     }
 }
 
-/// The text up to the closing quote; two quotes are one.
+/// The text up to the closing quote, in which two quotes are one; nothing at all is a quote.
+fn literal(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
+    let mut literal = String::new();
+    loop {
+        match rest.next()? {
+            '\'' if rest.next_if_eq(&'\'').is_some() => literal.push('\''),
+            '\'' if literal.is_empty() => return Some("'".to_owned()),
+            '\'' => return Some(literal),
+            other => literal.push(other),
+        }
+    }
+}
+
+/// The same for `SimpleDateFormat`, to which two quotes are one wherever they stand.
 pub(super) fn quoted(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
     if rest.next_if_eq(&'\'').is_some() {
         return Some("'".to_owned());

@@ -2,14 +2,15 @@
 //!
 //! CEIL to units of days and more looks at the date alone, as Flink does: the first day of a month, week or year stays
 //! whatever the time of day; to QUARTER, DECADE, CENTURY and MILLENNIUM it goes on from every day but January 1st, or from
-//! every day, and a DATE goes on to the next DAY.
+//! every day, and a DATE goes on to the next DAY. Before 1970 the date is that of the day after, unless it is midnight.
 
 use arrow::array::ArrayRef;
 use datafusion::common::{Result as Planned, exec_err};
 use headwater_change::Result;
-use headwater_change::calendar::{civil_from_days, days_from_civil};
+use headwater_change::calendar::days_from_civil;
 
-use super::moment::{DAY, Moment, Moments, column};
+use super::legacy::civil;
+use super::moment::{DAY, Moment, Moments, SECOND, column, legacy_offset};
 use super::unit::{Unit, unsupported};
 use crate::functions::arguments::called;
 use crate::functions::kernel::Call;
@@ -41,21 +42,27 @@ fn round(context: Context<'_>, name: &str, args: Vec<Typed>, run: fn(&Call<'_>) 
 
 fn run(call: &Call<'_>, up: bool) -> Planned<ArrayRef> {
     let unit = Unit::in_call(call)?;
-    let times = call.array(1)?;
-    let times = Moments::local(&times, call.zone)?;
+    let times = Moments::instants(&call.array(1)?)?;
     let zone = matches!(call.result, SqlType::TimestampLtz(_)).then_some(call.zone);
     let date = *call.result == SqlType::Date;
-    column(call.result, zone, call.rows, &[times.column()], |row| {
+    column(call.result, call.rows, &[times.column()], |row| {
         let moment = times.at(row);
-        Ok(Some(match unit {
+        if date {
             // A date is a whole number of shorter units.
-            Unit::Millisecond | Unit::Second | Unit::Minute | Unit::Hour if date => moment,
-            Unit::Day if date => Moment { day: moment.day + i64::from(up), nanos: 0 },
-            _ => match unit.nanos().filter(|_| unit <= Unit::Day) {
-                Some(nanos) => clock(moment, nanos, up),
-                None => Moment { day: calendar(unit, moment.day, up)?, nanos: 0 },
-            },
-        }))
+            let whole = unit < Unit::Day;
+            return Ok(Some(if whole { moment } else { Moment { day: calendar(unit, moment.day, up)?, nanos: 0 } }));
+        }
+        if unit < Unit::Hour {
+            return Ok(Some(clock(moment, unit.nanos().unwrap_or(1), up)));
+        }
+        // The offset is that of the time itself, also where that of the result is another.
+        let ahead = i128::from(zone.map_or(0, |zone| legacy_offset(zone, moment.seconds()))) * i128::from(SECOND);
+        let local = moment.plus(ahead);
+        let rounded = match unit.nanos().filter(|_| unit <= Unit::Day) {
+            Some(nanos) => clock(local, nanos, up),
+            None => Moment { day: calendar(unit, local.millis() / 86_400_000, up)?, nanos: 0 },
+        };
+        Ok(Some(rounded.plus(-ahead)))
     })
 }
 
@@ -67,17 +74,17 @@ fn clock(moment: Moment, unit: i64, up: bool) -> Moment {
     Moment { day: moment.day + nanos / DAY, nanos: nanos % DAY }
 }
 
-/// To the first day of a week, month, …
+/// To the first day of a week, month, …: the calendar is read as Julian before 1582-10-15, and never written so.
 fn calendar(unit: Unit, days: i64, up: bool) -> Planned<i64> {
-    let (year, month, day) = civil_from_days(days);
-    let (month, day) = (i64::from(month), i64::from(day));
+    let (year, month, day) = civil(days);
     let first = month == 1 && day == 1;
     let aligned = |years: i64| years * (year - 1).div_euclid(years) + 1 + if up { years } else { 0 };
     Ok(match unit {
-        Unit::Week => match (days + 4).rem_euclid(7) {
-            0 => days,
-            weekday => days - weekday + if up { 7 } else { 0 },
-        },
+        Unit::Day => days_from_civil(year, month, day) + i64::from(up),
+        Unit::Week => {
+            let weekday = (days + 4).rem_euclid(7);
+            days_from_civil(year, month, day) - weekday + if up && weekday > 0 { 7 } else { 0 }
+        }
         Unit::Month => month_start(year, month + i64::from(up && day > 1)),
         Unit::Quarter => month_start(year, (month - 1) / 3 * 3 + 1 + if up && !first { 3 } else { 0 }),
         Unit::Year => days_from_civil(year + i64::from(up && !first), 1, 1),

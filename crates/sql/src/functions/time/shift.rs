@@ -5,7 +5,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::common::{Result as Planned, exec_err};
 use headwater_change::Result;
 
-use super::moment::{Moment, Moments, add_months, column};
+use super::moment::{Moment, Moments, SECOND, add_months, column};
 use super::unit::{Unit, unsupported};
 use crate::functions::arguments::called;
 use crate::functions::kernel::{Call, Run};
@@ -51,7 +51,7 @@ fn run_add(call: &Call<'_>) -> Planned<ArrayRef> {
     let count = count.as_primitive::<Int64Type>();
     let times = Moments::instants(&times)?;
     let clock = matches!(call.result, SqlType::Time(_));
-    column(call.result, None, call.rows, &[count, times.column()], |row| {
+    column(call.result, call.rows, &[count, times.column()], |row| {
         let (moment, count) = (times.at(row), count.value(row));
         let moved = match (unit.nanos(), unit.months()) {
             (Some(nanos), _) => moment.plus(i128::from(count) * i128::from(nanos)),
@@ -68,7 +68,8 @@ fn run_add(call: &Call<'_>) -> Planned<ArrayRef> {
     })
 }
 
-/// `TIMESTAMPDIFF(unit, from, to)`: whole units, cut toward zero; an INT that wraps, of nanoseconds a BIGINT.
+/// `TIMESTAMPDIFF(unit, from, to)`: whole units, cut toward zero, of less than a second those of whole seconds; an INT that
+/// wraps, of nanoseconds a BIGINT.
 fn difference(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
     let unit = Unit::of("TIMESTAMPDIFF", &args)?;
     let [_, from, to] = args.as_slice() else { return Err(arity("TIMESTAMPDIFF", "a unit and two times")) };
@@ -91,8 +92,13 @@ fn difference(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
 fn run_nanos(call: &Call<'_>) -> Planned<ArrayRef> {
     let (from, to) = (Moments::instants(&call.array(1)?)?, Moments::instants(&call.array(2)?)?);
     rows::finished(rows::primitive::<Int64Type>(call.rows, &[from.column(), to.column()], |row| {
-        Ok(Some(to.at(row).since(from.at(row)) as i64))
+        Ok(Some(seconds_between(from.at(row), to.at(row)).wrapping_mul(SECOND)))
     })?)
+}
+
+/// Whole seconds, which are what Flink counts milliseconds and less by.
+fn seconds_between(from: Moment, to: Moment) -> i64 {
+    (to.millis() - from.millis()) / 1_000
 }
 
 fn run_difference(call: &Call<'_>) -> Planned<ArrayRef> {
@@ -101,12 +107,11 @@ fn run_difference(call: &Call<'_>) -> Planned<ArrayRef> {
     rows::finished(rows::primitive::<Int32Type>(call.rows, &[from.column(), to.column()], |row| {
         let (from, to) = (from.at(row), to.at(row));
         let units = match (unit.nanos(), unit.months()) {
-            // Milliseconds are what Flink counts by.
-            (Some(nanos), _) if nanos >= 1_000_000 => {
-                i128::from(to.millis() - from.millis()) / i128::from(nanos / 1_000_000)
-            }
-            (Some(nanos), _) => to.since(from) / i128::from(nanos),
-            (None, Some(months)) => i128::from(months_between(from, to) / months),
+            (Some(nanos), _) if nanos < SECOND => seconds_between(from, to).wrapping_mul(SECOND / nanos),
+            // Weeks are counted from seconds that are an INT already.
+            (Some(nanos), _) if unit == Unit::Week => i64::from(seconds_between(from, to) as i32) / (nanos / SECOND),
+            (Some(nanos), _) => (to.millis() - from.millis()) / (nanos / 1_000_000),
+            (None, Some(months)) => months_between(from, to) / months,
             (None, None) => return exec_err!("TIMESTAMPDIFF does not take this unit"),
         };
         // What INT cannot hold wraps, as all its arithmetic does.
