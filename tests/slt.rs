@@ -64,9 +64,9 @@ impl DB for Headwater {
 
 fn files() -> Vec<PathBuf> {
     let root = repository().join("tests/slt");
-    let mut found: Vec<PathBuf> = ["stream", "flink"]
-        .iter()
-        .flat_map(|folder| std::fs::read_dir(root.join(folder)).unwrap())
+    let folders = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut found: Vec<PathBuf> = folders
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "slt"))
         .collect();

@@ -12,7 +12,7 @@ struct Anything;
 
 impl Connectors for Anything {
     fn capabilities(&self, _: &TableSpec) -> Result<Capabilities> {
-        Ok(Capabilities { source: Some((ChangelogMode::Append, true)), sink: Some(ChangelogMode::Retract) })
+        Ok(Capabilities { source: Some((ChangelogMode::Append, true)), sink: Some(ChangelogMode::Retract), only_batch: false })
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Delivery {
     ExactlyOnce,
     /// After a crash the changes since the last epoch come a second time.
     AtLeastOnce,
+    /// All rows are one epoch, which is there or not: for jobs that end, not for streams.
+    OneEpoch,
 }
 
 /// Whose changes a target takes: one pipeline with its state, for as long as the state lives.

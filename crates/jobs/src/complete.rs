@@ -147,7 +147,14 @@ pub(crate) async fn complete(conn: &mut impl Queryable, ids: &[u64], token: u64,
     remove(conn, &held).await
 }
 
+/// Ids in one list at most: a longer one MariaDB makes a table of, and joins it.
+const LISTED: usize = 1_000;
+
 /// A condition on `id`: numbers that follow each other as ranges, which the server reads much faster than lists.
+///
+/// MySQL before 8.0.18 and MariaDB, which pass over the comment, get the numbers one by one: their locking scan of a range
+/// reads one row over the range's end, and waits there for whoever holds it. Of two claimers that also share the limit of a
+/// key both would wait.
 pub(crate) fn id_list(ids: &[u64]) -> String {
     let mut sorted = ids.to_vec();
     sorted.sort_unstable();
@@ -158,16 +165,27 @@ pub(crate) fn id_list(ids: &[u64]) -> String {
             [first, .., last] if run.len() > 2 && ranges.len() < RANGES => {
                 ranges.push(format!("id BETWEEN {first} AND {last}"));
             }
-            _ => single.extend(run.iter().map(u64::to_string)),
+            _ => single.extend_from_slice(run),
         }
     }
-    if !single.is_empty() {
-        ranges.push(format!("id IN ({})", single.join(",")));
+    let points = any_of(listed(&sorted));
+    if ranges.is_empty() {
+        return points;
     }
-    match ranges.len() {
+    ranges.extend(listed(&single));
+    format!("(/*!80018 {} OR FALSE AND */ {points})", ranges.join(" OR "))
+}
+
+fn listed(ids: &[u64]) -> Vec<String> {
+    let list = |ids: &[u64]| ids.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+    ids.chunks(LISTED).map(|ids| format!("id IN ({})", list(ids))).collect()
+}
+
+fn any_of(conditions: Vec<String>) -> String {
+    match conditions.len() {
         0 => "FALSE".to_owned(),
-        1 => ranges.concat(),
-        _ => format!("({})", ranges.join(" OR ")),
+        1 => conditions.concat(),
+        _ => format!("({})", conditions.join(" OR ")),
     }
 }
 
@@ -177,9 +195,10 @@ mod tests {
 
     #[test]
     fn numbers_in_a_row_become_a_range() {
-        assert_eq!(id_list(&[5, 3, 4]), "id BETWEEN 3 AND 5");
+        assert_eq!(id_list(&[5, 3, 4]), "(/*!80018 id BETWEEN 3 AND 5 OR FALSE AND */ id IN (3,4,5))");
         assert_eq!(id_list(&[5, 3, 7]), "id IN (3,5,7)");
-        assert_eq!(id_list(&[9, 5, 3, 4, 7]), "(id BETWEEN 3 AND 5 OR id IN (7,9))");
+        let both = "(/*!80018 id BETWEEN 3 AND 5 OR id IN (7,9) OR FALSE AND */ id IN (3,4,5,7,9))";
+        assert_eq!(id_list(&[9, 5, 3, 4, 7]), both);
         assert_eq!(id_list(&[1, 2]), "id IN (1,2)");
         assert_eq!(id_list(&[]), "FALSE");
     }

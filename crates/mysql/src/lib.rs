@@ -1,4 +1,5 @@
-//! Everything that speaks MySQL's and MariaDB's bytes: the source `mysql-cdc`, a snapshot of tables followed by the binlog.
+//! Everything that speaks MySQL's and MariaDB's bytes: the source `mysql-cdc`, a snapshot of tables followed by the binlog,
+//! and the connector `jdbc`: a table read once by several connections ([`scan`]), and one written in a transaction ([`write`]).
 //!
 //! ```text
 //!  config ─► client ─► check ─► snapshot ──┐
@@ -26,17 +27,20 @@ mod follow;
 #[doc(hidden)]
 pub mod fuzzing;
 mod ident;
+pub mod jdbc;
 pub mod notice;
 mod position;
 mod queue;
 mod replication;
 pub mod rows;
+pub mod scan;
 pub mod schema;
 mod snapshot;
 mod source;
 mod statement;
 mod tls;
 pub mod watch;
+pub mod write;
 
 pub use access::Access;
 pub use config::OPTIONS;

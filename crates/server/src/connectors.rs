@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use headwater_change::{Error, OptionSpec, Options, Place, Result, Sink, Source, TableRequest, suggest};
+use headwater_change::{Delivery, Error, OptionSpec, Options, Place, Result, Sink, Source, TableRequest, suggest};
 use headwater_connect::{blackhole, datagen, filesystem, print};
 use headwater_sql::{Capabilities, Connectors, TableSpec};
 
@@ -41,6 +41,12 @@ pub const CONNECTORS: &[Connector] = &[
         options: filesystem::OPTIONS,
         source: Some(filesystem::source),
         sink: Some(filesystem::sink),
+    },
+    Connector {
+        name: "jdbc",
+        options: headwater_mysql::jdbc::OPTIONS,
+        source: Some(headwater_mysql::scan::source),
+        sink: Some(headwater_mysql::write::sink),
     },
     Connector {
         name: "mysql-cdc",
@@ -105,10 +111,14 @@ impl Connectors for Registry {
         let sink = connector.sink.map(|build| build(request).map(|sink| sink.describe()));
         match (source, sink) {
             (Some(Err(error)), None | Some(Err(_))) | (None, Some(Err(error))) => Err(error),
-            (source, sink) => Ok(Capabilities {
-                source: source.and_then(Result::ok).map(|source| (source.mode, source.bounded)),
-                sink: sink.and_then(Result::ok).map(|sink| sink.accepts),
-            }),
+            (source, sink) => {
+                let sink = sink.and_then(Result::ok);
+                Ok(Capabilities {
+                    source: source.and_then(Result::ok).map(|source| (source.mode, source.bounded)),
+                    only_batch: sink.as_ref().is_some_and(|sink| sink.delivery == Delivery::OneEpoch),
+                    sink: sink.map(|sink| sink.accepts),
+                })
+            }
         }
     }
 }

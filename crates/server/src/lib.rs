@@ -4,11 +4,13 @@
 //!  script ──► sql::Session ──► Pipeline ──► stream::run ◄── Sources, Sinks ◄── connectors.rs (one plain table)
 //!                                  │                                │
 //!                               runner.rs                       output/ (table, json, csv, changelog)
+//!                          Job ──► batch.rs ──► batch::run ◄── the same Sources and Sinks
 //! ```
 //!
 //! Only this crate introduces the engine to the connectors.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod batch;
 pub mod connectors;
 pub mod metrics;
 mod output;

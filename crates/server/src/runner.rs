@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use headwater_change::secret::{self, STARS};
-use headwater_change::{Error, Place, Result, Sink, Source, SystemClock};
+use headwater_change::{ChangelogMode, Error, Place, Result, Sink, Source, SystemClock};
 use headwater_connect::text::{CastText, TimeZone};
 use headwater_sql::{NodeKind, Outcome, Pipeline, Script, Session};
 use headwater_state::{Backend, MemoryBackend};
 use headwater_stream::{Control, Summary};
 
+use crate::batch;
 use crate::connectors::{self, Registry};
 use crate::output::{Format, OutputSink, print_listing};
 
@@ -194,19 +195,24 @@ impl Runner {
                 }
                 print_listing(&columns, &rows)
             }
-            Outcome::Pipeline(pipeline) => {
+            Outcome::Stream(pipeline) => {
                 let place = Place::Sql(script.statement_range(index));
                 self.pipeline(*pipeline, script, place.clone()).map_err(|error| placed(error, place))
+            }
+            Outcome::Batch(job) => {
+                let place = Place::Sql(script.statement_range(index));
+                let control = Control::new();
+                self.stopper.add(&control);
+                batch::run(&job, &self.config, self.session.settings(), &control).map_err(|error| placed(error, place))
+            }
+            Outcome::Explain(job) => {
+                let text = batch::explain(&job, &self.config, self.session.settings())?;
+                print_listing(&[], &[vec![secret::redact(&text).into_owned()]])
             }
         }
     }
 
     fn pipeline(&mut self, pipeline: Pipeline, script: &Script, place: Place) -> Result<()> {
-        if self.session.settings().batch() && !pipeline.bounded {
-            return Err(Error::usage("sql.batch", "batch mode needs input that ends").hint(
-                "SET 'execution.runtime-mode' = 'streaming', or remove the option that makes a source unbounded",
-            ));
-        }
         let background = !pipeline.bounded && !pipeline.collects;
         let control = Control::new();
         self.stopper.add(&control);
@@ -240,7 +246,8 @@ impl Runner {
                 NodeKind::Scan(spec) => drop(sources.insert(node.id, connectors::source(spec, parallelism)?)),
                 NodeKind::Sink(spec) => drop(sinks.insert(node.id, connectors::sink(spec)?)),
                 NodeKind::Collect => {
-                    let sink = OutputSink::new(&self.config, node, pipeline.bounded, settings.time_zone())?;
+                    let ends = (node.mode == ChangelogMode::Append, pipeline.bounded);
+                    let sink = OutputSink::new(&self.config, &node.schema, ends, settings.time_zone())?;
                     sinks.insert(node.id, Box::new(sink));
                 }
                 _ => {}

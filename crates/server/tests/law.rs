@@ -3,15 +3,17 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{
     ArrayRef, Decimal128Array, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
+use headwater_batch::Tables;
 use headwater_change::{ChangeBatch, ChangelogMode, ManualClock, Op, Result, Sink, Source, TableId};
 use headwater_connect::text::{CastText, TimeZone};
-use headwater_sql::{Capabilities, Connectors, NodeKind, Outcome, Pipeline, Script, Session, TableSpec};
+use headwater_sql::{Capabilities, Connectors, Job, NodeKind, Outcome, Script, Session, TableSpec};
 use headwater_state::MemoryBackend;
 use headwater_stream::{Control, Settings, run};
 use headwater_testkit::{CollectSink, ScriptedSource, fold};
@@ -102,7 +104,7 @@ struct Given(ChangelogMode);
 
 impl Connectors for Given {
     fn capabilities(&self, _table: &TableSpec) -> Result<Capabilities> {
-        Ok(Capabilities { source: Some((self.0.clone(), true)), sink: None })
+        Ok(Capabilities { source: Some((self.0.clone(), true)), sink: None, only_batch: false })
     }
 }
 
@@ -168,7 +170,7 @@ fn table_rows<'a>(
     RecordBatch::try_new(Arc::clone(session_schema), columns).unwrap()
 }
 
-fn plan(sql: &str, mode: ChangelogMode) -> Pipeline {
+fn plan(sql: &str, mode: ChangelogMode) -> Job {
     let text = format!("SET 'execution.runtime-mode' = 'batch';\n{TABLE}\n{sql}");
     let script = Script::read(&text, &BTreeMap::new()).unwrap();
     let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out)).unwrap();
@@ -176,15 +178,16 @@ fn plan(sql: &str, mode: ChangelogMode) -> Pipeline {
         session.execute(&script, statement, &Given(mode.clone()), false).unwrap();
     }
     match session.execute(&script, 2, &Given(mode), false) {
-        Ok(Outcome::Pipeline(pipeline)) => *pipeline,
+        Ok(Outcome::Batch(job)) => *job,
         other => panic!("{sql}: {other:?}"),
     }
 }
 
-fn streamed(pipeline: &Pipeline, log: &[(Op, Row)], append: bool, cuts: &[usize], parallelism: usize) -> Vec<String> {
+fn streamed(job: &Job, log: &[(Op, Row)], append: bool, cuts: &[usize], parallelism: usize) -> Vec<String> {
     let mut sources: BTreeMap<u32, Box<dyn Source>> = BTreeMap::new();
     let mut sinks: BTreeMap<u32, Box<dyn Sink>> = BTreeMap::new();
     let sink = CollectSink::new();
+    let pipeline = job.stream().unwrap();
     for node in &pipeline.plan.nodes {
         match &node.kind {
             NodeKind::Scan(spec) => {
@@ -217,7 +220,17 @@ fn streamed(pipeline: &Pipeline, log: &[(Op, Row)], append: bool, cuts: &[usize]
     rows
 }
 
-fn batched(pipeline: &Pipeline, log: &[(Op, Row)]) -> Vec<String> {
+/// The table as it stands after a history.
+struct Standing(Vec<Row>);
+
+impl Tables for Standing {
+    fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>> {
+        let rows = ChangeBatch::insert_only(TableId::bare("t"), table_rows(&spec.schema, self.0.iter()));
+        Ok(Box::new(ScriptedSource::new(vec![rows]).unwrap()))
+    }
+}
+
+fn batched(job: &Job, log: &[(Op, Row)]) -> Vec<String> {
     let mut there: Vec<Row> = Vec::new();
     for (op, row) in log {
         if op.weight() > 0 {
@@ -227,24 +240,14 @@ fn batched(pipeline: &Pipeline, log: &[(Op, Row)]) -> Vec<String> {
             there.remove(at);
         }
     }
-    let schema = arrow::datatypes::Schema::new(
-        [
-            ("k", "Utf8"),
-            ("a", "Int32"),
-            ("n", "Int8"),
-            ("b", "Int64"),
-            ("d", "Decimal128(10, 2)"),
-            ("ts", "Timestamp(ms)"),
-            ("twice", "Int32"),
-        ]
-        .map(|(name, data_type)| arrow::datatypes::Field::new(name, data_type.parse().unwrap(), true))
-        .to_vec(),
-    );
-    let rows = table_rows(&Arc::new(schema), there.iter());
-    let tables = BTreeMap::from([("t".to_owned(), vec![rows])]);
-    let result = headwater_batch::run(pipeline.logical[0].clone(), &tables).unwrap();
-    let batches: Vec<ChangeBatch> =
-        result.into_iter().map(|rows| ChangeBatch::insert_only(TableId::bare("r"), rows)).collect();
+    let tables: Arc<dyn Tables> = Arc::new(Standing(there));
+    let settings = headwater_batch::Settings { threads: 2, memory_bytes: 64 << 20 };
+    let mut batches = Vec::new();
+    headwater_batch::run(&job.queries[0].plan, &tables, &settings, |rows| {
+        batches.push(ChangeBatch::insert_only(TableId::bare("r"), rows));
+        Ok(ControlFlow::Continue(()))
+    })
+    .unwrap();
     let mut rows = fold(&batches).unwrap();
     rows.sort();
     rows
@@ -282,8 +285,10 @@ proptest! {
         parallelism in prop::sample::select(vec![1usize, 3]),
     ) {
         let log: Vec<(Op, Row)> = rows.into_iter().map(|row| (Op::Insert, row)).collect();
-        let result = |sql| streamed(&plan(sql, ChangelogMode::Append), &log, true, &cuts, parallelism);
-        assert_eq!(result(guarded), result(safe), "{guarded}\nover {log:?}");
+        let (guarded_job, safe) = (plan(guarded, ChangelogMode::Append), plan(safe, ChangelogMode::Append));
+        let expected = batched(&safe, &log);
+        assert_eq!(streamed(&guarded_job, &log, true, &cuts, parallelism), expected, "stream: {guarded}\nover {log:?}");
+        assert_eq!(batched(&guarded_job, &log), expected, "batch: {guarded}\nover {log:?}");
     }
 
     #[test]

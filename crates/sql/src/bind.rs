@@ -14,7 +14,7 @@ use crate::catalog::{Catalog, CatalogTable, Entry};
 use crate::functions::aggregate::NAMES;
 use crate::functions::{Functions, unbound};
 use crate::session::ours;
-use crate::typed::operator_name;
+use crate::typed::{WINDOW_NAMES, operator_name, window_function};
 
 /// Flink's reading of SQL text: identifiers as written, `1.5` a decimal, NULL the lowest value.
 pub(crate) fn parser_options() -> ParserOptions {
@@ -69,8 +69,8 @@ impl ContextProvider for Binder<'_> {
         NAMES.contains(&name.as_str()).then(|| unbound::aggregate(&name))
     }
 
-    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
-        None
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        window_function(&name.to_lowercase())
     }
 
     fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
@@ -90,7 +90,7 @@ impl ContextProvider for Binder<'_> {
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        WINDOW_NAMES.iter().map(ToString::to_string).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {

@@ -19,6 +19,8 @@ pub struct Capabilities {
     pub source: Option<(ChangelogMode, bool)>,
     /// The widest changelog that it takes, if the table can be written.
     pub sink: Option<ChangelogMode>,
+    /// It can be written by jobs that end only.
+    pub only_batch: bool,
 }
 
 /// The connectors as planning sees them: names and options, no I/O.
@@ -83,6 +85,11 @@ impl Table {
             options: self.options.clone(),
             schema: Arc::new(Schema::new(fields.iter().map(|field| Field::clone(field)).collect::<Vec<_>>())),
         }
+    }
+
+    /// What the connector gets to write.
+    pub(crate) fn sink_spec(&self) -> TableSpec {
+        self.spec(&self.writable().iter().map(|(index, _)| *index).collect::<Vec<_>>())
     }
 
     /// Declared columns that an INSERT fills, with their physical index.

@@ -29,18 +29,18 @@ use crate::session::{Pipeline, bare, fits};
 pub(crate) struct Converter {
     nodes: Vec<Node>,
     unbounded: bool,
-    batch: bool,
+    over_nothing: bool,
 }
 
 impl Converter {
-    /// Nothing yet; `batch` is the mode.
-    pub(crate) fn new(batch: bool) -> Self {
-        Self { batch, ..Self::default() }
+    /// Nothing yet; with `over_nothing` a global aggregate over no input is a row.
+    pub(crate) fn new(over_nothing: bool) -> Self {
+        Self { over_nothing, ..Self::default() }
     }
 
     /// The finished pipeline.
-    pub(crate) fn finish(self, logical: Vec<LogicalPlan>, collects: bool) -> Pipeline {
-        Pipeline { plan: StreamPlan { nodes: self.nodes }, logical, bounded: !self.unbounded, collects }
+    pub(crate) fn finish(self, collects: bool) -> Pipeline {
+        Pipeline { plan: StreamPlan { nodes: self.nodes }, bounded: !self.unbounded, collects }
     }
 
     /// Ends a query at the caller.
@@ -54,18 +54,24 @@ impl Converter {
     }
 
     /// Ends a query at a table.
-    pub(crate) fn sink(&mut self, plan: &LogicalPlan, table: &Table, accepts: &ChangelogMode) -> Result<()> {
+    pub(crate) fn sink(&mut self, plan: &LogicalPlan, table: &Table) -> Result<()> {
+        if table.capabilities.only_batch {
+            return Err(Error::usage(
+                "sql.sink_batch",
+                format!("the connector '{}' of '{}' is not written by streams yet", table.connector, table.name),
+            )
+            .hint("SET 'execution.runtime-mode' = 'batch', where the input ends"));
+        }
         let input = self.build(plan)?;
         let mode = self.mode(input);
-        if !fits(&mode, accepts) {
+        if !table.capabilities.sink.as_ref().is_some_and(|accepts| fits(&mode, accepts)) {
             return Err(Error::usage(
                 "sql.sink_updates",
                 format!("'{}' takes only new rows, the query also changes and takes back rows", table.name),
             )
             .hint("count in windows (GROUP BY TUMBLE(ts, INTERVAL '10' SECOND), …), or write to a connector that takes updates, such as print"));
         }
-        let physical: Vec<usize> = table.writable().iter().map(|(index, _)| *index).collect();
-        let spec = table.spec(&physical);
+        let spec = table.sink_spec();
         let schema = Arc::clone(&spec.schema);
         self.push(NodeKind::Sink(spec), vec![input], schema, mode);
         Ok(())
@@ -300,7 +306,7 @@ impl Converter {
     ) -> Result<u32> {
         let wanted: SchemaRef = Arc::new(aggregate.schema.as_arrow().clone());
         let Some((time, window)) = window else {
-            let row_over_nothing = self.batch && group.is_empty();
+            let row_over_nothing = self.over_nothing && group.is_empty();
             let node = Aggregate { group, calls, row_over_nothing };
             return Ok(self.push(NodeKind::Aggregate(node), vec![fed], wanted, ChangelogMode::Retract));
         };
@@ -471,7 +477,7 @@ fn same_columns(left: &Schema, right: &Schema) -> bool {
 }
 
 /// A second column of the same name gets a number, as in Flink: `id`, `id0`.
-fn unique_names(schema: &Schema) -> SchemaRef {
+pub(crate) fn unique_names(schema: &Schema) -> SchemaRef {
     let mut names: Vec<String> = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         let candidates = std::iter::once(field.name().clone()).chain((0..).map(|n| format!("{}{n}", field.name())));

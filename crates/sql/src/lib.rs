@@ -1,6 +1,7 @@
 //! Text in, plan out. Pure: no I/O, no clock, no async runtime.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod batch;
 mod bind;
 mod catalog;
 mod convert;
@@ -21,6 +22,7 @@ mod spell;
 mod typed;
 mod types;
 
+pub use batch::{BatchQuery, Scannable};
 pub use catalog::{Capabilities, Connectors};
 pub use functions::{ValueText, function_names};
 pub use parse::{Insert, Statement, parse};
@@ -29,7 +31,7 @@ pub use plan::{
     WindowAggregate,
 };
 pub use script::Script;
-pub use session::{Outcome, Pipeline, Session};
+pub use session::{Job, Outcome, Pipeline, Session};
 pub use settings::{SETTINGS, Settings};
 pub use spell::spell;
 pub use types::{trim_value_text, type_name};

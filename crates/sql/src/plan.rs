@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{FieldRef, SchemaRef};
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 use headwater_change::{ChangelogMode, TableId, TimeZone};
 
@@ -71,6 +71,25 @@ pub struct TableSpec {
     pub partitioned_by: Vec<usize>,
     /// All options but `connector`, unchecked.
     pub options: Vec<(String, String)>,
+}
+
+impl TableSpec {
+    /// The same table with only these columns of its own.
+    #[must_use]
+    pub fn project(&self, columns: &[usize]) -> Self {
+        let moved = |indices: &[usize]| -> Vec<usize> {
+            indices.iter().filter_map(|index| columns.iter().position(|column| column == index)).collect()
+        };
+        let key = moved(&self.primary_key);
+        let fields: Vec<FieldRef> =
+            columns.iter().filter_map(|index| self.schema.fields().get(*index).cloned()).collect();
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            primary_key: if key.len() == self.primary_key.len() { key } else { Vec::new() },
+            partitioned_by: moved(&self.partitioned_by),
+            ..self.clone()
+        }
+    }
 }
 
 /// A filter and a projection in one pass.

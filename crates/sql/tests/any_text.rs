@@ -11,7 +11,11 @@ struct Anything;
 
 impl Connectors for Anything {
     fn capabilities(&self, _table: &TableSpec) -> Result<Capabilities> {
-        Ok(Capabilities { source: Some((ChangelogMode::Append, true)), sink: Some(ChangelogMode::Retract) })
+        Ok(Capabilities {
+            source: Some((ChangelogMode::Append, true)),
+            sink: Some(ChangelogMode::Retract),
+            only_batch: false,
+        })
     }
 }
 

@@ -12,9 +12,13 @@ struct Named;
 impl Connectors for Named {
     fn capabilities(&self, table: &TableSpec) -> Result<Capabilities> {
         Ok(match table.connector.as_str() {
-            "files" => Capabilities { source: Some((ChangelogMode::Append, true)), sink: Some(ChangelogMode::Append) },
-            "cdc" => Capabilities { source: Some((ChangelogMode::Retract, false)), sink: None },
-            _ => Capabilities { source: None, sink: Some(ChangelogMode::Retract) },
+            "files" => Capabilities {
+                source: Some((ChangelogMode::Append, true)),
+                sink: Some(ChangelogMode::Append),
+                only_batch: false,
+            },
+            "cdc" => Capabilities { source: Some((ChangelogMode::Retract, false)), sink: None, only_batch: false },
+            _ => Capabilities { source: None, sink: Some(ChangelogMode::Retract), only_batch: false },
         })
     }
 }
@@ -53,7 +57,7 @@ fn outcome(sql: &str, window_end: bool) -> std::result::Result<Outcome, String> 
 
 fn plan(sql: &str) -> String {
     match outcome(sql, false) {
-        Ok(Outcome::Pipeline(pipeline)) => format!("{sql}\nbounded: {}\n{}", pipeline.bounded, pipeline.plan),
+        Ok(Outcome::Stream(pipeline)) => format!("{sql}\nbounded: {}\n{}", pipeline.bounded, pipeline.plan),
         Ok(other) => panic!("no plan but {other:?}"),
         Err(error) => panic!("{error}"),
     }
@@ -116,7 +120,7 @@ fn unions_and_distinct_are_planned() {
 #[test]
 fn window_end_comes_first_only_where_no_bound_is_shown() {
     let columns = |sql: &str| match outcome(sql, true) {
-        Ok(Outcome::Pipeline(pipeline)) => {
+        Ok(Outcome::Stream(pipeline)) => {
             let node = pipeline.plan.nodes.last().expect("a node").clone();
             node.schema.fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>()
         }

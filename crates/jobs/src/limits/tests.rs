@@ -17,26 +17,14 @@ async fn define(conn: &mut Conn, limits: &[(&str, Limit)]) -> Limits {
 async fn claim(conn: &mut Conn, limits: &Limits, wanted: usize, token: u64) -> Vec<u64> {
     claim::begin(conn).await.unwrap();
     let allowed = if limits.of_queue("default") { allowance(conn, "default", wanted).await.unwrap() } else { wanted };
-    let sql = format!(
-        "SELECT id, limit_key FROM jobs FORCE INDEX (claim) WHERE queue = 'default' AND status = 'PENDING' AND later = 0 \
-         ORDER BY priority, id LIMIT {allowed} FOR UPDATE SKIP LOCKED"
-    );
-    let found: Vec<(u64, Option<String>)> = if allowed == 0 { Vec::new() } else { rows(conn, &sql).await };
-    let jobs = found.into_iter().map(|(id, limit_key)| Job {
-        id,
-        queue: "default".to_owned(),
-        job_type: "A".to_owned(),
-        payload: "{}".to_owned(),
-        priority: 0,
-        retry_count: 0,
-        max_retries: None,
-        limit_key,
-        batch_id: None,
-        traceparent: None,
-        waited: std::time::Duration::ZERO,
-        token,
-    });
-    let admitted = admit(conn, limits, "default", jobs.collect()).await.unwrap();
+    let mut claims = claim::QueueClaims::new("default".to_owned());
+    let jobs = if allowed == 0 {
+        Vec::new()
+    } else {
+        let flavor = headwater_mysql::client::flavor(conn).await.unwrap();
+        claims.pick(conn, true, claim::Pick { flavor, wanted: allowed, token }).await.unwrap().jobs
+    };
+    let admitted = admit(conn, limits, "default", jobs).await.unwrap();
     if limits.of_queue("default") {
         charge(conn, "default", admitted.len()).await.unwrap();
     }

@@ -3,7 +3,7 @@
 //! ```text
 //!  TABLE_MAP ─► table_map ─┐
 //!  ROWS event ─► event ────┴─► cell (borrowed value) ─► build, column (Arrow builders)
-//!  binary protocol row ──────► cell ──────────────────────┘
+//!  binary protocol ─► result ──► cell ──────────────────────┘
 //! ```
 //!
 //! Snapshot and log meet in [`cell::Cell`], so a value is the same whichever way it came.
@@ -15,6 +15,7 @@ mod column;
 pub(crate) mod decimal;
 pub mod event;
 pub mod json;
+pub(crate) mod result;
 pub mod table_map;
 pub mod temporal;
 

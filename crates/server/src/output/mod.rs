@@ -12,10 +12,10 @@ mod write;
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use headwater_change::{
     ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Owner, Receipt, Result, Sink, SinkDescription, Writer,
 };
-use headwater_sql::Node;
 
 use crate::output::fold::Fold;
 use crate::output::write::RowWriter;
@@ -38,7 +38,7 @@ pub enum Format {
 
 /// Standard output as a sink.
 pub(crate) struct OutputSink {
-    schema: arrow::datatypes::SchemaRef,
+    schema: SchemaRef,
     format: Format,
     null_text: Arc<str>,
     time_zone: String,
@@ -57,8 +57,13 @@ enum Manner {
 }
 
 impl OutputSink {
-    pub(crate) fn new(config: &Config, node: &Node, bounded: bool, time_zone: &str) -> Result<Self> {
-        let append = node.mode == ChangelogMode::Append;
+    /// For rows of these columns, which are only added (`append`) or also change, until they end (`bounded`) or for ever.
+    pub(crate) fn new(
+        config: &Config,
+        schema: &SchemaRef,
+        (append, bounded): (bool, bool),
+        time_zone: &str,
+    ) -> Result<Self> {
         let manner = match (config.format, append, bounded) {
             (Format::Changelog, _, _) | (Format::Json | Format::Csv, true, _) => Manner::AtOnce,
             (Format::Table, true, false) => Manner::AtOnce,
@@ -73,7 +78,7 @@ impl OutputSink {
             }
         };
         Ok(Self {
-            schema: Arc::clone(&node.schema),
+            schema: Arc::clone(schema),
             format: config.format,
             null_text: config.null_text.as_str().into(),
             time_zone: time_zone.to_owned(),

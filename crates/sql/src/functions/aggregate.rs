@@ -189,6 +189,19 @@ impl Accumulator for MeanAccumulator {
         Ok(())
     }
 
+    /// Rows that leave a window. A sum of floats depends on which were ever in it, so it is not taken back.
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let kept = (self.integer, self.count);
+        (self.integer, self.count) = (0, 0);
+        self.update_batch(values)?;
+        (self.integer, self.count) = (kept.0.wrapping_sub(self.integer), kept.1 - self.count);
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        !self.argument.is_floating() && self.distinct.is_none()
+    }
+
     fn evaluate(&mut self) -> Result<ScalarValue> {
         if self.count == 0 {
             return ScalarValue::try_from(&self.result);

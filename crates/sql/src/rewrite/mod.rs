@@ -19,8 +19,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Query, Select, SelectItem,
-    SetExpr, TableFactor, VisitMut, VisitorMut,
+    Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, Query,
+    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
@@ -85,6 +85,11 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        if let Some(operation) = counted_operation(&query.body) {
+            let error = Error::usage("sql.unsupported", format!("{operation} ALL is not supported yet"));
+            return ControlFlow::Break(error.hint(format!("{operation} without ALL is")));
+        }
+        fetch_as_limit(query);
         if let SetExpr::Values(values) = query.body.as_mut() {
             for cell in values.rows.iter_mut().flat_map(|row| row.content.iter_mut()) {
                 *cell = plain_call(CELL, vec![cell.clone()]);
@@ -100,6 +105,29 @@ impl VisitorMut for Rewriter {
         add_window_end_to_groups(select);
         name_columns(select);
         ControlFlow::Continue(())
+    }
+}
+
+/// `FETCH NEXT n ROWS ONLY` is `LIMIT n`.
+fn fetch_as_limit(query: &mut Query) {
+    let Some(Fetch { quantity: Some(quantity), percent: false, with_ties: false }) = &query.fetch else { return };
+    match &mut query.limit_clause {
+        None => {
+            let limit = Some(quantity.clone());
+            query.limit_clause = Some(LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() });
+        }
+        Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(quantity.clone()),
+        Some(_) => return,
+    }
+    query.fetch = None;
+}
+
+/// INTERSECT ALL or EXCEPT ALL, which count how often a row comes.
+fn counted_operation(body: &SetExpr) -> Option<&SetOperator> {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return None };
+    match (op, set_quantifier) {
+        (SetOperator::Intersect | SetOperator::Except, SetQuantifier::All) => Some(op),
+        _ => counted_operation(left).or_else(|| counted_operation(right)),
     }
 }
 

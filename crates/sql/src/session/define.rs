@@ -92,7 +92,7 @@ impl Session {
             primary_key: table.primary_key.clone(),
             partitioned_by: table.partitioned_by.clone(),
             declared: table,
-            capabilities: Capabilities { source: None, sink: None },
+            capabilities: Capabilities { source: None, sink: None, only_batch: false },
         };
         let all: Vec<usize> = (0..bound.physical.fields().len()).collect();
         bound.capabilities = connectors.capabilities(&bound.spec(&all)).map_err(ours)?;

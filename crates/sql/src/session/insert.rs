@@ -6,34 +6,29 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::Query;
 use headwater_change::Error;
 
-use super::{Pipeline, Planned, Session, ours, unknown_column};
+use super::{Goal, Planned, Session, ours, unknown_column};
 use crate::catalog::{Entry, Table};
-use crate::convert::Converter;
 use crate::functions::cast::implicit;
-use crate::optimize::optimize;
 use crate::parse::Insert;
 use crate::typed::{Context, Typed, convert, null};
 use crate::types::SqlType;
 
 impl Session {
-    pub(super) fn plan_inserts(&self, inserts: Vec<Insert>) -> Planned<Pipeline> {
-        let mut converter = Converter::new(self.settings.batch());
-        let mut logical = Vec::with_capacity(inserts.len());
-        for insert in inserts {
+    pub(super) fn plan_inserts(&self, inserts: Vec<Insert>) -> Planned<Vec<Goal>> {
+        let goal = |insert: Insert| {
             let Entry::Table(table) = self.catalog.resolve(&insert.table).map_err(ours)?.clone() else {
                 return Err(ours(Error::usage("sql.insert", format!("'{}' is a view", insert.table.table()))));
             };
-            let Some(accepts) = table.capabilities.sink.clone() else {
+            if table.capabilities.sink.is_none() {
                 return Err(ours(Error::usage(
                     "sql.no_sink",
                     format!("the connector '{}' of '{}' cannot be written", table.connector, table.name),
                 )));
-            };
-            let plan = optimize(self.sink_rows(&table, &insert.columns, *insert.query)?)?;
-            converter.sink(&plan, &table, &accepts).map_err(ours)?;
-            logical.push(plan);
-        }
-        Ok(converter.finish(logical, false))
+            }
+            let plan = self.sink_rows(&table, &insert.columns, *insert.query)?;
+            Ok(Goal { plan, target: Some(table) })
+        };
+        inserts.into_iter().map(goal).collect()
     }
 
     /// The query's columns as the table wants them: by position, cast, missing ones NULL.

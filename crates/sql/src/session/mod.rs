@@ -5,6 +5,8 @@ mod insert;
 mod like;
 mod show;
 
+use std::sync::Arc;
+
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::logical_expr::LogicalPlan;
@@ -12,9 +14,10 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Query};
 use headwater_change::{ChangelogMode, Error, Result, TimeZone};
 
+use crate::batch::{self, BatchQuery};
 use crate::bind::{Binder, parser_options};
-use crate::catalog::{Catalog, Connectors, Entry};
-use crate::convert::Converter;
+use crate::catalog::{Catalog, Connectors, Entry, Table};
+use crate::convert::{Converter, unique_names};
 use crate::diagnose;
 use crate::functions::{Functions, ValueText};
 use crate::optimize::optimize;
@@ -39,21 +42,62 @@ pub enum Outcome {
     },
     /// Text to show as it is.
     Text(String),
-    /// A query to run.
-    Pipeline(Box<Pipeline>),
+    /// Queries over changing tables, to run as one stream.
+    Stream(Box<Pipeline>),
+    /// Queries over tables as they stand.
+    Batch(Box<Job>),
+    /// A plan to show: `EXPLAIN` of queries over tables as they stand.
+    Explain(Box<Job>),
 }
 
-/// A planned query.
+/// Queries for the stream engine.
 #[derive(Debug)]
 pub struct Pipeline {
-    /// For the stream engine.
+    /// What it runs.
     pub plan: StreamPlan,
-    /// The same queries for the batch engine, one per sink.
-    pub logical: Vec<LogicalPlan>,
     /// Whether it ends by itself.
     pub bounded: bool,
     /// Whether rows go to the caller (`SELECT`) instead of tables.
     pub collects: bool,
+}
+
+/// Queries for the batch engine.
+#[derive(Debug)]
+pub struct Job {
+    /// In the order of the script.
+    pub queries: Vec<BatchQuery>,
+    goals: Vec<Goal>,
+}
+
+impl Job {
+    /// The same logical plans for the stream engine. A global aggregate over no input is one row here, too.
+    pub fn stream(&self) -> Result<Pipeline> {
+        pipeline(&self.goals, true)
+    }
+}
+
+/// What a statement is about to compute, with settled types, whichever engine does.
+#[derive(Clone, Debug)]
+struct Goal {
+    plan: LogicalPlan,
+    /// The table that takes the rows; the caller does without.
+    target: Option<Arc<Table>>,
+}
+
+fn pipeline(goals: &[Goal], over_nothing: bool) -> Result<Pipeline> {
+    let mut converter = Converter::new(over_nothing);
+    for goal in goals {
+        let plan = optimize(goal.plan.clone()).map_err(unwrapped)?;
+        match &goal.target {
+            Some(table) => converter.sink(&plan, table)?,
+            None => converter.collect(&plan)?,
+        }
+    }
+    Ok(converter.finish(goals.iter().all(|goal| goal.target.is_none())))
+}
+
+fn unwrapped(error: DataFusionError) -> Error {
+    diagnose::external(error).unwrap_or_else(|error| Error::usage("sql.plan", error.strip_backtrace()))
 }
 
 /// Names, functions and settings of one user.
@@ -68,7 +112,7 @@ pub struct Session {
 /// Bytes of stack for planning a statement; only what is used is taken.
 const PLANNING_STACK: usize = 512 << 20;
 
-type Planned<T> = std::result::Result<T, DataFusionError>;
+pub(crate) type Planned<T> = std::result::Result<T, DataFusionError>;
 
 impl Session {
     /// An empty session; `text` writes values as `CAST(x AS STRING)` gives them.
@@ -79,7 +123,7 @@ impl Session {
     /// What the meaning of expressions depends on now.
     fn context(&self) -> Planned<Context<'_>> {
         let zone = TimeZone::parse(self.settings.time_zone()).map_err(ours)?;
-        Ok(Context { functions: &self.functions, zone, text: self.text })
+        Ok(Context { functions: &self.functions, zone, text: self.text, outer: None })
     }
 
     /// The session's settings.
@@ -128,12 +172,12 @@ impl Session {
             Statement::CreateView(view) => self.create_view(view),
             Statement::Drop { name, view, if_exists } => self.drop_entry(&name, view, if_exists),
             Statement::Insert(inserts) => {
-                let plan = self.plan_inserts(inserts)?;
-                Ok(Outcome::Pipeline(Box::new(plan)))
+                let goals = self.plan_inserts(inserts)?;
+                self.outcome(goals)
             }
             Statement::Query(query) => {
-                let plan = self.plan_select(*query, show_window_end)?;
-                Ok(Outcome::Pipeline(Box::new(plan)))
+                let goal = self.plan_select(*query, show_window_end)?;
+                self.outcome(vec![goal])
             }
             Statement::Set(None) => {
                 let rows = self.settings.iter().map(|(key, value)| vec![key.to_owned(), value.to_owned()]).collect();
@@ -148,7 +192,8 @@ impl Session {
                 Ok(Outcome::Done(None))
             }
             Statement::Explain(inner) => match self.statement(*inner, connectors, show_window_end)? {
-                Outcome::Pipeline(pipeline) => Ok(Outcome::Text(pipeline.plan.to_string())),
+                Outcome::Stream(pipeline) => Ok(Outcome::Text(pipeline.plan.to_string())),
+                Outcome::Batch(job) => Ok(Outcome::Explain(job)),
                 _ => Err(ours(Error::usage("sql.explain", "EXPLAIN takes a query or an INSERT"))),
             },
             Statement::ShowTables => Ok(self.list("table name", |_| true)),
@@ -183,21 +228,33 @@ impl Session {
         planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
     }
 
-    fn plan_select(&self, mut query: Query, show_window_end: bool) -> Planned<Pipeline> {
+    fn plan_select(&self, mut query: Query, show_window_end: bool) -> Planned<Goal> {
         rewrite_query(&mut query, &|name| self.column_names(name)).map_err(ours)?;
         if show_window_end {
             add_window_end(&mut query);
         }
-        let logical = optimize(self.context()?.plan(self.plan_rewritten(query)?)?)?;
-        if let Some(field) = logical.schema().fields().iter().find(|field| field.data_type().is_null()) {
+        let plan = self.context()?.plan(self.plan_rewritten(query)?)?;
+        if let Some(field) = plan.schema().fields().iter().find(|field| field.data_type().is_null()) {
             return Err(ours(
                 Error::usage("sql.null", format!("the column '{}' is NULL of no type", field.name()))
                     .hint("give it one: CAST(NULL AS INT)"),
             ));
         }
-        let mut converter = Converter::new(self.settings.batch());
-        converter.collect(&logical).map_err(ours)?;
-        Ok(converter.finish(vec![logical], true))
+        Ok(Goal { plan, target: None })
+    }
+
+    /// What is to be computed, for the engine of the session's mode.
+    fn outcome(&self, goals: Vec<Goal>) -> Planned<Outcome> {
+        if !self.settings.batch() {
+            return pipeline(&goals, false).map(|pipeline| Outcome::Stream(Box::new(pipeline))).map_err(ours);
+        }
+        let query = |goal: &Goal| -> Planned<BatchQuery> {
+            let plan = batch::plan(goal.plan.clone())?;
+            let schema = unique_names(plan.schema().as_arrow());
+            Ok(BatchQuery { plan, schema, target: goal.target.as_ref().map(|table| table.sink_spec()) })
+        };
+        let queries = goals.iter().map(query).collect::<Planned<Vec<_>>>()?;
+        Ok(Outcome::Batch(Box::new(Job { queries, goals })))
     }
 }
 

@@ -55,6 +55,10 @@ impl Context<'_> {
             Expr::Between(between) => self.between(between, schema)?,
             Expr::InList(list) => self.in_list(list, schema)?,
             Expr::Case(case) => self.case(case, schema)?,
+            Expr::ScalarSubquery(subquery) => self.scalar_subquery(subquery, schema)?,
+            Expr::Exists(exists) => self.exists(exists, schema)?,
+            Expr::InSubquery(wanted) => self.in_subquery(wanted, schema)?,
+            Expr::OuterReferenceColumn(_, column) => self.outer_column(column)?,
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.binary(*op, typed(left)?, typed(right)?)?,
             other => return Err(unsupported(&other.to_string())),
         })
@@ -97,7 +101,7 @@ impl Context<'_> {
         }
     }
 
-    fn binary(&self, operator: Operator, left: Typed, right: Typed) -> Result<Typed> {
+    pub(super) fn binary(&self, operator: Operator, left: Typed, right: Typed) -> Result<Typed> {
         match operator {
             Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
                 arithmetic::arithmetic(*self, operator, left, right).map(|typed| self.folded(typed))
@@ -292,7 +296,7 @@ fn balanced(operator: Operator, mut exprs: Vec<Expr>) -> Result<Expr> {
 }
 
 /// Whether evaluating an expression can fail for some values.
-fn fallible(expr: &Expr) -> bool {
+pub(crate) fn fallible(expr: &Expr) -> bool {
     use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
     let mut found = false;
     let walked = expr.apply(|inner| {

@@ -1,0 +1,145 @@
+//! Tables as DataFusion asks for them: only the columns of the plan, read by one thread per source.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DataFusionError, Result as Planned};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_plan::streaming::PartitionStream;
+use headwater_change::{Error, Read, Result, Source};
+use headwater_sql::TableSpec;
+
+/// Bytes of Arrow data that a source brings at once, about.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Batches that may wait between a source and the plan.
+const WAITING: usize = 2;
+
+/// How long a source may wait for rows before it is asked whether anybody still wants them.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// Who builds the source of a scanned table.
+pub trait Tables: Send + Sync {
+    /// The source of a table, with the columns of `spec` only.
+    ///
+    /// # Errors
+    /// What the connector says about its options.
+    fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>>;
+}
+
+/// A table of a connector.
+pub(crate) struct SourceTable {
+    pub(crate) spec: TableSpec,
+    /// Columns as the plan knows them.
+    pub(crate) schema: SchemaRef,
+    pub(crate) tables: Arc<dyn Tables>,
+}
+
+impl std::fmt::Debug for SourceTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("SourceTable").field(&self.spec.table).finish()
+    }
+}
+
+#[async_trait]
+impl TableProvider for SourceTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Planned<Arc<dyn ExecutionPlan>> {
+        // Rows without columns still have to be counted: one column carries them.
+        let (columns, counted) = match projection {
+            None => ((0..self.schema.fields().len()).collect(), None),
+            Some(columns) if columns.is_empty() => (vec![0], Some(Vec::new())),
+            Some(columns) => (columns.clone(), None),
+        };
+        let spec = self.spec.project(&columns);
+        let source = self.tables.source(&spec).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let schema = Arc::new(self.schema.project(&columns)?);
+        let partition = Arc::new(SourcePartition { source: source.into(), schema: Arc::clone(&schema) });
+        StreamingTable::try_new(schema, vec![partition])?.scan(state, counted.as_ref(), filters, limit).await
+    }
+}
+
+/// One source, which is one partition of the plan.
+struct SourcePartition {
+    source: Arc<dyn Source>,
+    schema: SchemaRef,
+}
+
+impl std::fmt::Debug for SourcePartition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourcePartition").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for SourcePartition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), WAITING);
+        let (rows, source, schema) = (builder.tx(), Arc::clone(&self.source), Arc::clone(&self.schema));
+        builder.spawn_blocking(move || {
+            let read =
+                read(source.as_ref(), &schema, |batch| rows.blocking_send(Ok(batch)).is_ok(), || !rows.is_closed());
+            read.map_err(|error| DataFusionError::External(Box::new(error)))
+        });
+        builder.build()
+    }
+}
+
+/// Reads a source to its end, or until nobody wants its rows.
+fn read(
+    source: &dyn Source,
+    schema: &SchemaRef,
+    mut give: impl FnMut(RecordBatch) -> bool,
+    wanted: impl Fn() -> bool,
+) -> Result<()> {
+    let mut reader = source.open(&[])?;
+    while wanted() {
+        match reader.next(BATCH_BYTES, WAIT)? {
+            Read::Rows(batch) => {
+                if batch.ops().is_some_and(|ops| ops.iter().any(|op| op.weight() < 0)) {
+                    return Err(Error::usage(
+                        "batch.changes",
+                        format!("{} brings changes, not only rows", batch.table()),
+                    )
+                    .hint("read it in streaming mode"));
+                }
+                let rows = RecordBatch::try_new(Arc::clone(schema), batch.rows().columns().to_vec())
+                    .map_err(|error| Error::bug("batch.rows", "a source gave other columns").caused_by(error))?;
+                if rows.num_rows() > 0 && !give(rows) {
+                    break;
+                }
+            }
+            Read::Schema(change) => {
+                return Err(Error::usage("batch.altered", format!("{} was altered while it was read", change.table))
+                    .hint("run the query again"));
+            }
+            Read::Idle(_) => {}
+            Read::End => break,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Rows of a result in the binary protocol into Arrow builders.
+
+use headwater_change::Op;
+use mysql_async::Value;
+
+use super::build::Builders;
+use super::cell::Cell;
+use super::decimal;
+use super::event::{Feed, Plan, end_row};
+use super::temporal::Date;
+use crate::ident::ident;
+use crate::schema::Kind;
+
+/// The wanted columns as the text of a SELECT. Rows without any have to be counted still.
+pub(crate) fn wanted(plan: &Plan) -> String {
+    let columns = plan.feeds.iter().filter_map(|feed| match feed {
+        Feed::Column(index) => plan.columns.get(*index).map(|column| ident(&column.name).to_string()),
+        _ => None,
+    });
+    let columns = columns.collect::<Vec<_>>().join(", ");
+    if columns.is_empty() { "1".to_owned() } else { columns }
+}
+
+/// Appends a row of a result to the wanted columns; an error names the column.
+pub(crate) fn append(row: &mysql_async::Row, plan: &Plan, builders: &mut Builders) -> Result<(), (String, String)> {
+    let mut nth = 0;
+    for (output, feed) in plan.feeds.iter().enumerate() {
+        let Feed::Column(index) = feed else { continue };
+        let Some(column) = plan.columns.get(*index) else { continue };
+        let value = row.as_ref(nth).unwrap_or(&Value::NULL);
+        nth += 1;
+        if matches!((value, &column.kind), (Value::Bytes(text), Kind::Json) if text.is_empty()) {
+            // MySQL's way to say so; there is neither an error nor a warning.
+            let what = "the document is longer than the server gives back: raise its max_allowed_packet";
+            return Err((column.name.clone(), what.to_owned()));
+        }
+        let cell = cell(value, &column.kind)
+            .ok_or_else(|| (column.name.clone(), format!("{value:?} is not a {}", column.kind)))?;
+        builders.append(output, &cell, &column.kind, plan.policy).map_err(|what| (column.name.clone(), what))?;
+    }
+    end_row(plan, Op::Insert, 0, builders).map_err(|what| ("metadata".to_owned(), what))
+}
+
+/// A value of the binary protocol as the row image would have brought it.
+fn cell<'a>(value: &'a Value, kind: &Kind) -> Option<Cell<'a>> {
+    let date = |y: u16, m: u8, d: u8| Date { year: y, month: m, day: d };
+    let clock = |h: u8, m: u8, s: u8| i64::from(h) * 3_600 + i64::from(m) * 60 + i64::from(s);
+    Some(match (value, kind) {
+        (Value::NULL, _) => Cell::Null,
+        (Value::Int(number), _) => Cell::Int(*number),
+        (Value::UInt(number), _) => Cell::UInt(*number),
+        (Value::Float(number), _) => Cell::Float(*number),
+        (Value::Double(number), _) => Cell::Double(*number),
+        (Value::Bytes(text), Kind::Decimal(..)) => match decimal::parse(text) {
+            Some((number, scale)) => Cell::Decimal(number, scale),
+            None => Cell::Utf8(text),
+        },
+        (Value::Bytes(bytes), Kind::Bit(_)) => Cell::Bits(bytes),
+        (Value::Bytes(bytes), Kind::Binary(_) | Kind::Bytes) => Cell::Bytes(bytes),
+        // The session's character set is utf8mb4, whatever the column's is.
+        (Value::Bytes(text), Kind::Text(_) | Kind::Enum(_) | Kind::Set(_) | Kind::Json) => Cell::Utf8(text),
+        (Value::Date(y, m, d, ..), Kind::Date) => Cell::Date(date(*y, *m, *d)),
+        (Value::Date(y, m, d, h, i, s, micros), Kind::DateTime(_)) => {
+            Cell::DateTime(date(*y, *m, *d), clock(*h, *i, *s) * 1_000_000 + i64::from(*micros))
+        }
+        (Value::Date(y, m, d, h, i, s, micros), Kind::Timestamp(_)) => match date(*y, *m, *d).days() {
+            // The session's zone is UTC.
+            Some(days) => Cell::Instant(i64::from(days) * 86_400 + clock(*h, *i, *s), *micros),
+            None => Cell::Instant(0, 0),
+        },
+        (Value::Time(negative, days, h, m, s, micros), Kind::Time(_)) => {
+            let absolute = (i64::from(*days) * 86_400 + clock(*h, *m, *s)) * 1_000_000 + i64::from(*micros);
+            Cell::Time(if *negative { -absolute } else { absolute })
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,18 @@
+//! Tables read once, by key ranges on several connections that share one snapshot: the source of the connector `jdbc`.
+//!
+//! ```text
+//!  config, url ─► reader (a thread) ─► moment (all connections on one snapshot)
+//!                                    └─► partition, split (key ranges) ─► work (a connection takes the next range) ─► Reader
+//! ```
+//!
+//! The laws: every row once, those with NULL in the partition column too; bounds set strides and never filter; all
+//! connections see one moment, or the run says that they cannot.
+
+mod moment;
+mod partition;
+mod reader;
+mod split;
+mod work;
+
+pub(crate) use partition::Bounds;
+pub use reader::source;

@@ -1,0 +1,224 @@
+//! The scan as a source. Its rows are one transaction: a restart before the end reads the table again.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use headwater_change::{
+    ChangeBatch, ChangelogMode, Error, Position, Read, Reader, Result, Run, Source, SourceDescription, TableRequest,
+};
+use mysql_async::Conn;
+
+use super::partition::Range;
+use super::work::Work;
+use super::{moment, split};
+use crate::jdbc::Config;
+use crate::rows::build::Policy;
+use crate::rows::event::Plan;
+use crate::{check, client, notice};
+
+/// The one partition of the source.
+const PARTITION: &str = "jdbc";
+
+/// Position while rows come, and behind the last one.
+const READING: &str = "reading";
+const READ: &str = "read";
+
+/// Batches that may wait for each connection.
+const WAITING: usize = 2;
+
+/// Builds the source of one table request. Options are those of [`crate::jdbc::OPTIONS`]; nothing is connected yet.
+///
+/// # Errors
+/// `option.*` for wrong options, `mysql.type` for columns that cannot be read as asked.
+pub fn source(request: TableRequest) -> Result<Box<dyn Source>> {
+    let config = Config::new(&request.options)?;
+    check::request(&request)?;
+    Ok(Box::new(Scan { config, request }))
+}
+
+struct Scan {
+    config: Config,
+    request: TableRequest,
+}
+
+impl Source for Scan {
+    fn describe(&self) -> SourceDescription {
+        SourceDescription { schema: Arc::clone(&self.request.schema), mode: ChangelogMode::Append, bounded: true }
+    }
+
+    fn open(&self, from: &[Position]) -> Result<Box<dyn Reader>> {
+        if from.first().is_some_and(|position| &*position.token == READ) {
+            return Ok(Box::new(Done));
+        }
+        let connections = self.config.connections.unwrap_or(self.request.threads).max(1);
+        let (sender, rows) = sync_channel(connections * WAITING);
+        let (ready, opened) = sync_channel(1);
+        let (config, request) = (self.config.clone(), self.request.clone());
+        let thread = std::thread::Builder::new()
+            .name("mysql-scan".to_owned())
+            .spawn(move || drive(config, &request, connections, &ready, &sender))
+            .map_err(|error| Error::remote("mysql.thread", "no thread can be started").caused_by(error))?;
+        match opened.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(Error::bug("mysql.thread", "the scan's thread ended early")),
+        }
+        Ok(Box::new(ScanReader {
+            table: self.request.table.clone(),
+            schema: Arc::clone(&self.request.schema),
+            rows: Some(rows),
+            thread: Some(thread),
+            given: 0,
+            ended: false,
+        }))
+    }
+}
+
+/// Runs the scan on this thread and those of its runtime.
+fn drive(
+    config: Config,
+    request: &TableRequest,
+    connections: usize,
+    ready: &SyncSender<Result<()>>,
+    rows: &SyncSender<Result<RecordBatch>>,
+) {
+    let built = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(connections.min(request.threads.max(1)))
+        .thread_name("mysql-scan")
+        .enable_all()
+        .build();
+    let runtime = match built {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = ready.send(Err(Error::remote("mysql.thread", "no runtime can be started").caused_by(error)));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let (work, conns) = match begin(config, request, connections).await {
+            Ok(begun) => begun,
+            Err(error) => return drop(ready.send(Err(error))),
+        };
+        let _ = ready.send(Ok(()));
+        let readers: Vec<_> =
+            conns.into_iter().map(|conn| tokio::spawn(Arc::clone(&work).read(conn, rows.clone()))).collect();
+        for reader in readers {
+            if reader.await.is_err() {
+                let _ = rows.send(Err(Error::bug("mysql.thread", "a connection's task panicked")));
+            }
+        }
+    });
+}
+
+/// Connects, finds the ranges, and begins the snapshot on as many connections as there is work for.
+async fn begin(config: Config, request: &TableRequest, connections: usize) -> Result<(Arc<Work>, Vec<Conn>)> {
+    let mut first = client::connect(&config.access, &[]).await?;
+    let flavor = client::flavor(&mut first).await?;
+    let plan = plan(&mut first, &config, request).await?;
+    let ranges = match &config.bounds {
+        Some(bounds) => bounds.ranges(&plan.columns)?,
+        None => split::ranges(&mut first, (&config.database, &config.table), &plan.columns, connections).await?,
+    };
+    if connections > 1 && ranges == [Range::All] && config.bounds.is_none() {
+        tracing::info!(table = %request.table, "one connection reads the table: it is small, or its primary key begins with no whole number");
+    }
+    let mut conns = vec![first];
+    while conns.len() < connections.min(ranges.len()) {
+        conns.push(client::connect(&config.access, &[]).await?);
+    }
+    if config.snapshot {
+        let moment = moment::share(&mut conns, &config, flavor).await?;
+        let place = moment.place.as_deref().unwrap_or("no place in a log");
+        tracing::info!(table = %request.table, connections = conns.len(), tries = moment.tries, place, "reading as of one moment");
+        if let Some(locked) = moment.locked {
+            notice::warn(format!(
+                "{} was locked for {} ms to begin a common snapshot",
+                request.table,
+                locked.as_millis()
+            ));
+        }
+        // It may have been altered between its description and the snapshot.
+        if let Some(conn) = conns.first_mut()
+            && self::plan(conn, &config, request).await?.columns != plan.columns
+        {
+            return Err(Error::remote(
+                "mysql.table_altered",
+                format!("{} was altered while the scan began", request.table),
+            )
+            .hint("run it again"));
+        }
+    }
+    Ok((Work::new(config, plan, Arc::clone(&request.schema), ranges), conns))
+}
+
+async fn plan(conn: &mut Conn, config: &Config, request: &TableRequest) -> Result<Plan> {
+    let columns = check::columns(conn, &config.database, &config.table).await?;
+    if columns.is_empty() {
+        let (database, table) = (&config.database, &config.table);
+        let user = check::account(conn, &config.access).await?;
+        return Err(Error::usage(
+            "mysql.table_missing",
+            format!("there is no table {database}.{table}, or it may not be read"),
+        )
+        .hint(format!("check the name; if it is there: GRANT SELECT ON {}.* TO {user};", crate::ident(database))));
+    }
+    let policy = Policy { zero_date_is_null: config.zero_date_is_null, zone_seconds: 0 };
+    check::plan(&request.schema, &config.database, &config.table, columns, policy)
+}
+
+struct ScanReader {
+    table: headwater_change::TableId,
+    schema: SchemaRef,
+    rows: Option<Receiver<Result<RecordBatch>>>,
+    thread: Option<JoinHandle<()>>,
+    given: u64,
+    ended: bool,
+}
+
+impl ScanReader {
+    fn batch(&mut self, rows: RecordBatch, token: &str) -> Result<Read> {
+        self.given += rows.num_rows() as u64;
+        let position = Position::new(PARTITION, token, self.given + u64::from(token == READ));
+        let run = Run { end: rows.num_rows(), position, ends_transaction: token == READ };
+        ChangeBatch::insert_only(self.table.clone(), rows).with_runs(vec![run]).map(Read::Rows)
+    }
+}
+
+impl Reader for ScanReader {
+    fn next(&mut self, _budget: usize, wait: Duration) -> Result<Read> {
+        let Some(rows) = &self.rows else { return Ok(Read::End) };
+        match rows.recv_timeout(wait) {
+            Ok(batch) => self.batch(batch?, READING),
+            Err(RecvTimeoutError::Timeout) => Ok(Read::Idle(None)),
+            Err(RecvTimeoutError::Disconnected) if self.ended || self.given == 0 => Ok(Read::End),
+            Err(RecvTimeoutError::Disconnected) => {
+                self.ended = true;
+                let schema = Arc::clone(&self.schema);
+                self.batch(RecordBatch::new_empty(schema), READ)
+            }
+        }
+    }
+}
+
+impl Drop for ScanReader {
+    fn drop(&mut self) {
+        // Whoever waits for room finds nobody there.
+        self.rows = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A scan that was over before.
+struct Done;
+
+impl Reader for Done {
+    fn next(&mut self, _budget: usize, _wait: Duration) -> Result<Read> {
+        Ok(Read::End)
+    }
+}

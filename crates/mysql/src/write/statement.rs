@@ -1,0 +1,122 @@
+//! Rows as INSERT statements.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+
+use super::literal;
+use crate::ident::ident;
+
+/// Bytes of a statement, about; below what every server takes (`max_allowed_packet`, 16 MB and 64 MB by default).
+const STATEMENT_BYTES: usize = 1 << 20;
+
+/// A growing INSERT.
+pub(super) struct Insert {
+    head: String,
+    tail: String,
+    text: String,
+    rows: usize,
+}
+
+/// A row that cannot be written: its place in the batch, its column, and why.
+#[derive(Debug)]
+pub(super) struct Unwritable {
+    pub(super) row: usize,
+    pub(super) column: String,
+    pub(super) what: String,
+}
+
+impl Insert {
+    /// Into a table, with the columns of `schema`; rows of the same key are replaced where there is one. With `alias` by
+    /// the name of the new row (MySQL from 8.0.19 on, which warns of VALUES), else by VALUES.
+    pub(super) fn new((database, table): (&str, &str), schema: &Schema, key: &[usize], alias: bool) -> Self {
+        let names: Vec<String> = schema.fields().iter().map(|field| ident(field.name()).to_string()).collect();
+        let head = format!("INSERT INTO {}.{} ({}) VALUES ", ident(database), ident(table), names.join(", "));
+        let replaced = || {
+            let rest: Vec<String> = (0..names.len())
+                .filter(|index| !key.contains(index))
+                .filter_map(|index| names.get(index))
+                .map(|name| if alias { format!("{name} = new_row.{name}") } else { format!("{name} = VALUES({name})") })
+                .collect();
+            // A table of nothing but its key: the row is there already.
+            let same =
+                key.first().and_then(|index| names.get(*index)).map(|name| format!("{name} = {}.{name}", ident(table)));
+            if rest.is_empty() { same.unwrap_or_default() } else { rest.join(", ") }
+        };
+        let named = if alias { " AS new_row" } else { "" };
+        let tail =
+            if key.is_empty() { String::new() } else { format!("{named} ON DUPLICATE KEY UPDATE {}", replaced()) };
+        Self { head, tail, text: String::new(), rows: 0 }
+    }
+
+    /// Rows in it.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Appends rows of the batch from `from` on, until it is full; gives the first row that has no place.
+    pub(super) fn fill(&mut self, batch: &RecordBatch, from: usize) -> Result<usize, Unwritable> {
+        for row in from..batch.num_rows() {
+            if self.is_full() {
+                return Ok(row);
+            }
+            self.text.push_str(if self.rows == 0 { "(" } else { ", (" });
+            for (index, column) in batch.columns().iter().enumerate() {
+                if index > 0 {
+                    self.text.push_str(", ");
+                }
+                literal::append(column.as_ref(), row, &mut self.text).map_err(|what| Unwritable {
+                    row,
+                    column: batch.schema_ref().field(index).name().clone(),
+                    what,
+                })?;
+            }
+            self.text.push(')');
+            self.rows += 1;
+        }
+        Ok(batch.num_rows())
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.text.len() >= STATEMENT_BYTES
+    }
+
+    /// The statement; what follows is another one.
+    pub(super) fn take(&mut self) -> String {
+        let statement = format!("{}{}{}", self.head, self.text, self.tail);
+        self.text.clear();
+        self.rows = 0;
+        statement
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{Int32Array, StringArray};
+    use arrow::datatypes::{DataType, Field};
+
+    use super::*;
+
+    #[test]
+    fn rows_become_one_statement() {
+        let fields = vec![Field::new("id", DataType::Int32, false), Field::new("na`me", DataType::Utf8, true)];
+        let schema = Arc::new(Schema::new(fields));
+        let columns: Vec<arrow::array::ArrayRef> =
+            vec![Arc::new(Int32Array::from(vec![1, 2])), Arc::new(StringArray::from(vec![Some("a"), None]))];
+        let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
+        let mut insert = Insert::new(("d", "t"), &schema, &[], true);
+        assert_eq!(insert.fill(&batch, 0).unwrap(), 2);
+        assert_eq!(insert.take(), "INSERT INTO `d`.`t` (`id`, `na``me`) VALUES (1, 'a'), (2, NULL)");
+        let mut upsert = Insert::new(("d", "t"), &schema, &[0], false);
+        upsert.fill(&batch, 1).unwrap();
+        let sql =
+            "INSERT INTO `d`.`t` (`id`, `na``me`) VALUES (2, NULL) ON DUPLICATE KEY UPDATE `na``me` = VALUES(`na``me`)";
+        assert_eq!(upsert.take(), sql);
+        let mut upsert = Insert::new(("d", "t"), &schema, &[0, 1], true);
+        upsert.fill(&batch, 1).unwrap();
+        let sql =
+            "INSERT INTO `d`.`t` (`id`, `na``me`) VALUES (2, NULL) AS new_row ON DUPLICATE KEY UPDATE `id` = `t`.`id`";
+        assert_eq!(upsert.take(), sql);
+    }
+}

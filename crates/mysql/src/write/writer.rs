@@ -1,0 +1,183 @@
+//! The sink: one connection, one transaction.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use headwater_change::{
+    ChangeBatch, ChangelogMode, Delivery, Epoch, Error, ErrorKind, Owner, Place, Receipt, Result, Sink,
+    SinkDescription, TableRequest, Writer,
+};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use tokio::runtime::Runtime;
+
+use super::check;
+use super::statement::{Insert, Unwritable};
+use crate::check::account;
+use crate::client::{self, Flavor, query_error, rows};
+use crate::ident::ident;
+use crate::jdbc::Config;
+
+/// Values that do not fit are errors, and no date is made up.
+const STRICT: &str =
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO'";
+
+/// Builds the sink of one table request. Options are those of [`crate::jdbc::OPTIONS`]; nothing is connected yet. With a
+/// primary key rows replace those of the same key.
+///
+/// # Errors
+/// `option.*` for wrong options.
+pub fn sink(request: TableRequest) -> Result<Box<dyn Sink>> {
+    let config = Config::new(&request.options)?;
+    Ok(Box::new(Table { config, request }))
+}
+
+struct Table {
+    config: Config,
+    request: TableRequest,
+}
+
+impl Sink for Table {
+    fn describe(&self) -> SinkDescription {
+        SinkDescription { accepts: ChangelogMode::Append, delivery: Delivery::OneEpoch, each_change: false }
+    }
+
+    fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Error::remote("mysql.thread", "no runtime can be started").caused_by(error))?;
+        let (config, request) = (&self.config, &self.request);
+        let (conn, insert) = runtime.block_on(begin(config, request))?;
+        Ok(Box::new(TableWriter {
+            runtime,
+            conn: Some(conn),
+            config: config.clone(),
+            schema: Arc::clone(&request.schema),
+            insert,
+            sent: 0,
+        }))
+    }
+}
+
+/// Connects, checks the table, and begins the transaction.
+async fn begin(config: &Config, request: &TableRequest) -> Result<(Conn, Insert)> {
+    let mut conn = client::connect(&config.access, &[STRICT]).await?;
+    check::target(&mut conn, config, &request.schema, &request.primary_key).await?;
+    conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))?;
+    let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
+    let insert = Insert::new((&config.database, &config.table), &request.schema, &request.primary_key, alias);
+    Ok((conn, insert))
+}
+
+struct TableWriter {
+    runtime: Runtime,
+    /// Until it is committed.
+    conn: Option<Conn>,
+    config: Config,
+    schema: SchemaRef,
+    insert: Insert,
+    /// Rows that the server has taken.
+    sent: u64,
+}
+
+impl TableWriter {
+    fn send(&mut self) -> Result<()> {
+        let rows_of_it = self.insert.rows() as u64;
+        let Some(conn) = self.conn.as_mut().filter(|_| rows_of_it > 0) else { return Ok(()) };
+        let sql = self.insert.take();
+        let (config, before) = (&self.config, self.sent);
+        self.runtime.block_on(async {
+            match conn.query_drop(sql).await {
+                Ok(()) => {}
+                Err(error) => return Err(refused(conn, config, before, error).await),
+            }
+            if conn.get_warnings() > 0 {
+                return Err(warned(conn, config, before).await?);
+            }
+            Ok(())
+        })?;
+        self.sent += rows_of_it;
+        Ok(())
+    }
+
+    fn unwritable(&self, wrong: &Unwritable, of_batch: u64) -> Error {
+        let (database, table) = (&self.config.database, &self.config.table);
+        let number = of_batch + wrong.row as u64 + 1;
+        Error::data("mysql.value", format!("column '{}' of {database}.{table}: {}", wrong.column, wrong.what))
+            .detail("the table is as it was")
+            .at(Place::Position(format!("row {number} of the result")))
+    }
+}
+
+/// An INSERT that the server did not take.
+async fn refused(conn: &mut Conn, config: &Config, before: u64, error: mysql_async::Error) -> Error {
+    let (database, table) = (&config.database, &config.table);
+    let mysql_async::Error::Server(server) = &error else { return query_error("take rows", error) };
+    if matches!(server.code, 1142 | 1143 | 1044) {
+        let Ok(user) = account(conn, &config.access).await else { return query_error("take rows", error) };
+        return Error::usage("mysql.privilege", format!("the user {user} may not write {database}.{table}"))
+            .detail(server.message.clone())
+            .hint(format!("GRANT SELECT, INSERT, UPDATE ON {}.{} TO {user};", ident(database), ident(table)));
+    }
+    // Locks, a server that goes down, a full disk: not the rows' fault.
+    if matches!(server.code, 1053 | 1114 | 1205 | 1213 | 1290 | 1836 | 3100) || server.state.starts_with("08") {
+        return query_error("take rows", error);
+    }
+    let hint = match server.code {
+        1062 => "declare the PRIMARY KEY in CREATE TABLE, and rows replace those of the same key",
+        1364 => "give the column a value, or a DEFAULT in the table",
+        _ => "CAST, cut or exclude such values in the query",
+    };
+    Error::new(ErrorKind::Data, "mysql.row_refused", format!("{database}.{table} does not take a row"))
+        .detail(format!("{}; the table is as it was", server.message))
+        .hint(hint)
+        .at(Place::Position(format!("behind row {before} of the result")))
+}
+
+/// What the server changed and only noted.
+async fn warned(conn: &mut Conn, config: &Config, before: u64) -> Result<Error> {
+    let found = rows(conn, "SHOW WARNINGS LIMIT 1").await.map_err(|error| query_error("show a warning", error))?;
+    let text = found.into_iter().next().and_then(|row| row.into_iter().nth(2).flatten()).unwrap_or_default();
+    let (database, table) = (&config.database, &config.table);
+    Ok(Error::new(ErrorKind::Data, "mysql.row_refused", format!("{database}.{table} would change a value"))
+        .detail(format!("{text}; the table is as it was"))
+        .hint("CAST, cut or exclude such values in the query")
+        .at(Place::Position(format!("behind row {before} of the result"))))
+}
+
+impl Writer for TableWriter {
+    fn write(&mut self, batch: &ChangeBatch) -> Result<()> {
+        let rows = batch.rows();
+        if rows.num_columns() != self.schema.fields().len() {
+            return Err(Error::bug("mysql.columns", "rows with other columns than the table was opened for"));
+        }
+        let first = self.sent + self.insert.rows() as u64;
+        let mut next = 0;
+        while next < rows.num_rows() {
+            next = self.insert.fill(rows, next).map_err(|wrong| self.unwritable(&wrong, first))?;
+            if self.insert.is_full() {
+                self.send()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, epoch: Epoch) -> Result<Receipt> {
+        self.send()?;
+        Ok(Receipt { epoch, token: Vec::new() })
+    }
+
+    fn publish(&mut self, _receipt: &Receipt) -> Result<()> {
+        let Some(mut conn) = self.conn.take() else { return Ok(()) };
+        let (database, table) = (&self.config.database, &self.config.table);
+        self.runtime.block_on(async {
+            conn.query_drop("COMMIT").await.map_err(|error| {
+                query_error("say that it committed", error)
+                    .hint(format!("look whether the rows are in {database}.{table} before you run the job again"))
+            })?;
+            let _ = conn.disconnect().await;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! Jobs of the batch engine: each query's rows go to its target, and all targets show them when all queries have ended.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use headwater_batch::Tables;
+use headwater_change::{ChangeBatch, Epoch, Error, Owner, Result, Sink, Source, TableId, Writer};
+use headwater_sql::{BatchQuery, Job, Settings, TableSpec};
+use headwater_stream::Control;
+
+use crate::connectors;
+use crate::output::OutputSink;
+use crate::runner::Config;
+
+/// Bytes that sorts, joins and aggregates may hold before they go to disk.
+const MEMORY_BYTES: usize = 1 << 30;
+
+/// A job is one epoch of its targets.
+const EPOCH: Epoch = Epoch(1);
+
+/// The tables of all connectors.
+struct Connected {
+    threads: usize,
+}
+
+impl Tables for Connected {
+    fn source(&self, spec: &TableSpec) -> Result<Box<dyn Source>> {
+        connectors::source(spec, self.threads)
+    }
+}
+
+fn engine(config: &Config, settings: &Settings) -> (Arc<dyn Tables>, headwater_batch::Settings) {
+    let threads = settings.parallelism().unwrap_or(config.parallelism).max(1);
+    (Arc::new(Connected { threads }), headwater_batch::Settings { threads, memory_bytes: MEMORY_BYTES })
+}
+
+/// The physical plans of a job as text.
+pub(crate) fn explain(job: &Job, config: &Config, settings: &Settings) -> Result<String> {
+    let (tables, engine) = engine(config, settings);
+    let plan = |query: &BatchQuery| headwater_batch::explain(&query.plan, &tables, &engine);
+    Ok(job.queries.iter().map(plan).collect::<Result<Vec<_>>>()?.join("\n"))
+}
+
+/// Runs a job. A target shows all of its rows or none.
+pub(crate) fn run(job: &Job, config: &Config, settings: &Settings, control: &Control) -> Result<()> {
+    let (tables, engine) = engine(config, settings);
+    let owner = Owner::new(false);
+    let mut writers = Vec::with_capacity(job.queries.len());
+    for (number, query) in (0..).zip(&job.queries) {
+        let (name, sink): (TableId, Box<dyn Sink>) = match &query.target {
+            Some(spec) => (spec.table.clone(), connectors::sink(spec)?),
+            None => {
+                let sink = OutputSink::new(config, &query.schema, (true, true), settings.time_zone())?;
+                (TableId::bare("result"), Box::new(sink))
+            }
+        };
+        let mut writer = sink.open(&owner.of_sink(number), Epoch(0))?;
+        headwater_batch::run(&query.plan, &tables, &engine, |rows| {
+            if control.is_stopped() {
+                return Ok(ControlFlow::Break(()));
+            }
+            write(writer.as_mut(), query, &name, &rows).map(ControlFlow::Continue)
+        })?;
+        if control.is_stopped() && query.target.is_some() {
+            return Err(Error::usage("batch.stopped", format!("stopped: '{name}' was left as it was")));
+        }
+        let receipt = writer.seal(EPOCH)?;
+        writers.push((writer, receipt));
+    }
+    for (writer, receipt) in &mut writers {
+        writer.publish(receipt)?;
+    }
+    writers.into_iter().try_for_each(|(mut writer, _)| writer.end())
+}
+
+fn write(writer: &mut dyn Writer, query: &BatchQuery, name: &TableId, rows: &RecordBatch) -> Result<()> {
+    let schema = query.target.as_ref().map_or(&query.schema, |spec| &spec.schema);
+    let rows = RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())
+        .map_err(|error| Error::bug("batch.rows", "a query gave other columns than planned").caused_by(error))?;
+    writer.write(&ChangeBatch::insert_only(name.clone(), rows))
+}

@@ -1,0 +1,128 @@
+//! The nightly job on the real thing: a table of a server read by key ranges, joined, counted and written back, as
+//! MySQL's own SELECT says it, and killed at random instants without a trace of half a result.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+use std::io::Write;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use headwater_testkit::servers::{Flavor, Server};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+const KILLS: usize = 20;
+
+const TABLES: &str = "
+CREATE TABLE orders (order_id BIGINT, product_id INT, sale_price DECIMAL(10,2), quantity INT, created_at TIMESTAMP(0))
+WITH ('connector' = 'jdbc', 'url' = 'jdbc:mysql://127.0.0.1:${PORT}/service_db', 'table-name' = 'orders',
+  'username' = 'root', 'password' = '', 'scan.partition.column' = 'order_id', 'scan.partition.num' = '9',
+  'scan.partition.lower-bound' = '1', 'scan.partition.upper-bound' = '30000');
+CREATE TABLE products (product_id INT, name STRING)
+WITH ('connector' = 'jdbc', 'url' = 'jdbc:mysql://127.0.0.1:${PORT}/service_db', 'table-name' = 'products',
+  'username' = 'root', 'password' = '');
+CREATE TABLE sales (name STRING, total_amount DECIMAL(38,2), total_count BIGINT, run INT, PRIMARY KEY (name) NOT ENFORCED)
+WITH ('connector' = 'jdbc', 'url' = 'jdbc:mysql://127.0.0.1:${PORT}/analytics_db', 'table-name' = 'sales',
+  'username' = 'root', 'password' = '');";
+
+const JOB: &str = "
+INSERT INTO sales
+SELECT p.name, SUM(o.sale_price * o.quantity), COUNT(*), ${RUN} FROM orders o JOIN products p ON o.product_id = p.product_id
+WHERE o.created_at >= TIMESTAMP '2024-05-20 00:00:00' AND o.created_at < TIMESTAMP '2024-05-21 00:00:00' GROUP BY p.name;";
+
+const TRUTH: &str = "SELECT CONCAT_WS(',', p.name, SUM(o.sale_price * o.quantity), COUNT(*)) FROM service_db.orders o \
+                     JOIN service_db.products p USING (product_id) \
+                     WHERE o.created_at >= '2024-05-20' AND o.created_at < '2024-05-21' GROUP BY p.name ORDER BY p.name;";
+
+fn query(port: u16, sql: &str) -> Vec<String> {
+    let mut command = Command::new("mariadb");
+    command.args(["--host=127.0.0.1", "--user=root", "--batch", "--skip-column-names", &format!("--port={port}")]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the mariadb client");
+    child.stdin.take().unwrap().write_all(sql.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{sql} failed");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+fn start(port: u16, mode: &str, sql: &str, run: u32) -> Child {
+    let script = format!("SET 'execution.runtime-mode' = '{mode}';{TABLES}{sql}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    command.args(["sql", "-e", &script, "-D", &format!("PORT={port}"), "-D", &format!("RUN={run}")]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("headwater")
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn fill(port: u16) {
+    let digits = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 \
+                  UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";
+    let number = "a.n * 10000 + b.n * 1000 + c.n * 100 + d.n * 10 + e.n";
+    query(
+        port,
+        &format!(
+            "CREATE DATABASE service_db; CREATE DATABASE analytics_db;
+             CREATE TABLE service_db.orders (order_id BIGINT PRIMARY KEY, product_id INT NOT NULL, sale_price DECIMAL(10,2) NOT NULL,
+               quantity INT NOT NULL, created_at DATETIME NOT NULL);
+             CREATE TABLE service_db.products (product_id INT PRIMARY KEY, name VARCHAR(20) NOT NULL);
+             CREATE TABLE analytics_db.sales (name VARCHAR(20) PRIMARY KEY, total_amount DECIMAL(38,2), total_count BIGINT, run INT);
+             INSERT INTO service_db.orders SELECT i + 1, i * 7919 % 500, (i % 9973) / 100, i % 5 + 1,
+               '2024-05-19 12:00:00' + INTERVAL i * 3 SECOND FROM (SELECT {number} AS i FROM {digits} a, {digits} b, {digits} c,
+               {digits} d, {digits} e) n;
+             INSERT INTO service_db.products SELECT b.n * 100 + d.n * 10 + e.n, CONCAT('p', d.n, e.n) FROM {digits} b,
+               {digits} d, {digits} e WHERE b.n < 4;"
+        ),
+    );
+}
+
+/// What the target shows: each line without its run, and the runs there are.
+fn target(port: u16) -> (Vec<String>, Vec<String>) {
+    let rows = "SELECT CONCAT_WS(',', name, total_amount, total_count) FROM analytics_db.sales ORDER BY name;";
+    (query(port, rows), query(port, "SELECT DISTINCT run FROM analytics_db.sales;"))
+}
+
+fn nightly(flavor: Flavor) {
+    let test = format!("the_nightly_job ({flavor:?})");
+    let Some(server) = Server::for_test(&test, flavor).expect("a server, or a reason why not") else { return };
+    let port = server.port();
+    fill(port);
+    let refused = start(port, "streaming", JOB, 0).wait_with_output().unwrap();
+    assert!(
+        told(&refused).contains("sql.unsupported") || told(&refused).contains("sql.sink_batch"),
+        "{}",
+        told(&refused)
+    );
+    let output = start(port, "batch", JOB, 1).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let truth = query(port, TRUTH);
+    assert_eq!(truth.len(), 100);
+    assert_eq!(target(port), (truth.clone(), vec!["1".to_owned()]));
+
+    let mut dice = SmallRng::seed_from_u64(11);
+    let mut runs = vec!["1".to_owned()];
+    for run in 2..2 + u32::try_from(KILLS).unwrap() {
+        let mut child = start(port, "batch", JOB, run);
+        std::thread::sleep(Duration::from_millis(dice.random_range(0..900)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // The server may still be at the COMMIT of the killed one, whose locks it holds till then.
+        query(port, "BEGIN; SELECT COUNT(*) FROM analytics_db.sales FOR UPDATE; COMMIT;");
+        let (rows, found) = target(port);
+        assert_eq!(rows, truth, "{flavor:?}, run {run}");
+        assert!(found == runs || found == [run.to_string()], "{flavor:?}: rows of two runs: {found:?}");
+        runs = found;
+    }
+    let output = start(port, "batch", JOB, 99).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(target(port), (truth, vec!["99".to_owned()]));
+}
+
+#[test]
+fn the_nightly_job_on_mysql() {
+    nightly(Flavor::MySql);
+}
+
+#[test]
+fn the_nightly_job_on_mariadb() {
+    nightly(Flavor::MariaDb);
+}
