@@ -181,7 +181,8 @@ pub(crate) fn plan(
         let Some((index, column)) = found.and_then(|index| Some((index, columns.get(index)?))) else {
             let known: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
             return Err(Error::usage("mysql.column_missing", format!("{database}.{table} has no column '{name}'"))
-                .detail(format!("its columns: {}", known.join(", "))));
+                .detail(format!("its columns: {}", known.join(", ")))
+                .hint("leave it out of the table's declaration, or name tables that have it"));
         };
         if !column.kind.goes_into(field.data_type()) {
             let (kind, wanted) = (&column.kind, field.data_type());

@@ -1,7 +1,8 @@
 //! What the server says of the wanted tables now, and at which place of the log that holds.
 //!
 //! The law: while it is asked, a lock on each table's definition is held, so no change of it stands between the log and the
-//! answer: what is said holds at the place exactly.
+//! answer: what is said holds at the place exactly. MySQL's catalog is tables of its own, which are read as of one moment by
+//! whoever reads repeatably: that moment may lie before a change that the lock waited for, so each answer has its own.
 
 use std::collections::HashMap;
 
@@ -41,9 +42,12 @@ pub(super) struct Catalog {
 /// How long a statement that changes a table may keep others from asking for it.
 const LOCK_WAIT: &str = "SET SESSION lock_wait_timeout=20";
 
+/// Of the next transaction.
+const FRESH: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
 impl Catalog {
     pub(super) async fn read(conn: &mut Conn, tables: &[(String, String)]) -> Result<Self> {
-        for sql in [LOCK_WAIT, "START TRANSACTION"] {
+        for sql in [LOCK_WAIT, FRESH, "START TRANSACTION"] {
             conn.query_drop(sql).await.map_err(|error| query_error("begin to describe its tables", error))?;
         }
         let mut catalog = Self::default();

@@ -189,8 +189,31 @@ impl Log<'_> {
         if self.transaction.events > 0 && data.first() == Some(&0) {
             return Err(self
                 .fault(ErrorKind::Data, "mysql.xa", "an XA transaction prepared rows of a wanted table")
+                .detail(format!("XA PREPARE {}", xid(data).ok_or_else(|| self.damaged("an XA_PREPARE event"))?))
                 .hint("XA transactions are not supported: commit them in one phase"));
         }
         self.end()
+    }
+}
+
+/// The transaction's name, as the server writes it in statements: behind a byte, its format and the lengths of both parts.
+fn xid(data: &[u8]) -> Option<String> {
+    let number = |from: usize| data.get(from..from + 4).map(crate::bytes::little);
+    let (format, global) = (number(1)?, usize::try_from(number(5)?).ok()?);
+    let (branch, names) = (usize::try_from(number(9)?).ok()?, data.get(13..)?);
+    let (global, rest) = names.split_at_checked(global)?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    Some(format!("X'{}',X'{}',{format}", hex(global), hex(rest.get(..branch)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xa_transactions_have_the_names_that_statements_have() {
+        let data = b"\0\x01\0\0\0\x02\0\0\0\x01\0\0\0aBc";
+        assert_eq!(xid(data).as_deref(), Some("X'6142',X'63',1"));
+        assert_eq!(xid(data.split_last().expect("bytes").1), None);
     }
 }

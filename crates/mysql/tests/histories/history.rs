@@ -223,8 +223,9 @@ impl<'a> History<'a> {
         let table = self.table();
         let alter = ddl::alter(self, &table);
         let writes: Vec<String> = (0..6).map(|_| dml::of(self, &table)).collect();
+        self.script.push("A and B at the same time:".to_owned());
         for (session, sql) in std::iter::once((0, &alter)).chain(writes.iter().map(|sql| (1, sql))) {
-            self.script.push(format!("{} at the same time: {sql};", ["A", "B"][session]));
+            self.script.push(format!("{}: {sql};", ["A", "B"][session]));
         }
         let (first, second) = self.sessions.split_at_mut(1);
         let altering = first[0].query_drop(&alter);
