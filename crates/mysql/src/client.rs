@@ -186,7 +186,14 @@ fn connect_error(access: &Access, error: mysql_async::Error) -> Error {
 /// An error of a statement.
 pub fn query_error(what: &str, error: mysql_async::Error) -> Error {
     let detail = error.to_string();
-    Error::remote("mysql.query", format!("the server did not {what}")).detail(detail).caused_by(error)
+    let found = Error::remote("mysql.query", format!("the server did not {what}")).detail(detail);
+    match &error {
+        mysql_async::Error::Server(server) if matches!(server.code, 1146 | 1049) => {
+            found.hint("it was dropped or renamed, or is made anew at this moment: start again once that is over")
+        }
+        _ => found,
+    }
+    .caused_by(error)
 }
 
 /// The first row of a statement's result as texts; NULL is `None`.

@@ -137,7 +137,11 @@ fn rewritten_values_stop(db: &Db) {
             ]);
             let (mut reader, position) = start(db, wanted());
             let statement = format!("ALTER TABLE shop.t {alter}");
-            db.run(&["INSERT INTO shop.t (id, n) VALUES (2, 2)", &statement, "INSERT INTO shop.t (id, n) VALUES (3, 3)"]);
+            db.run(&[
+                "INSERT INTO shop.t (id, n) VALUES (2, 2)",
+                &statement,
+                "INSERT INTO shop.t (id, n) VALUES (3, 3)",
+            ]);
             let error = read_error(reader.as_mut());
             names(&error, &statement);
             drop(reader);

@@ -73,13 +73,14 @@ impl Log<'_> {
         if !fits {
             return Err(self.not_known(map));
         }
-        let plan = check::plan(&self.schema, &map.database, &map.table, columns.clone(), self.policy).map_err(|error| {
-            let error = error.at(Place::Position(format!("{}:{}", self.file, self.offset)));
-            match self.ddl.get(&key) {
-                Some(statement) => error.detail(statement),
-                None => error,
-            }
-        })?;
+        let plan =
+            check::plan(&self.schema, &map.database, &map.table, columns.clone(), self.policy).map_err(|error| {
+                let error = error.at(Place::Position(format!("{}:{}", self.file, self.offset)));
+                match self.ddl.get(&key) {
+                    Some(statement) => error.detail(statement),
+                    None => error,
+                }
+            })?;
         let plan = Arc::new(plan);
         let before = self.plans.insert(key.clone(), (map.wires.clone(), Arc::clone(&plan)));
         if let Some((_, before)) = before

@@ -154,7 +154,8 @@ impl Log<'_> {
         let known = self.transaction.known.as_ref().is_some_and(|known| known.contains(&range));
         if !known && from < self.handed_events {
             return Err(self
-                .fault(ErrorKind::Data, "mysql.rolled_back", "a large transaction was rolled back after its first rows were delivered")
+                .fault(ErrorKind::Data, "mysql.rolled_back", "a transaction was rolled back after its first rows were delivered")
+                .detail(if from == 0 { "ROLLBACK" } else { "ROLLBACK TO a savepoint" })
                 .hint("SET SESSION binlog_format='ROW' where such transactions are written, and start anew with a snapshot"));
         }
         self.transaction.surveyed |= !known;

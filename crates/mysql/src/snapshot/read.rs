@@ -61,9 +61,10 @@ pub(super) async fn table(
 
 /// A table that was altered behind the snapshot's place is not what it was there.
 fn broken(plan: &Plan, error: mysql_async::Error) -> Error {
-    const ALTERED: u16 = 1412;
+    // Altered; dropped or renamed, or its database.
+    const ALTERED: [u16; 3] = [1412, 1146, 1049];
     match error {
-        mysql_async::Error::Server(error) if error.code == ALTERED => {
+        mysql_async::Error::Server(error) if ALTERED.contains(&error.code) => {
             altered(&format!("{}.{}", plan.database, plan.table)).detail(error.message)
         }
         error => query_error("read a table", error),

@@ -41,6 +41,9 @@ pub(crate) struct History<'a> {
 /// The tables whose rows come and go. `t_9` has the row that ends the history, and is touched by nothing else.
 pub(crate) const TABLES: [&str; 3] = ["t", "my table", "data"];
 
+/// A stop that nothing gave reason to.
+pub(crate) const NEEDLESS: &str = "without need";
+
 impl<'a> History<'a> {
     pub(crate) fn new(db: &'a Db, seed: u64) -> Self {
         let mut dice = SmallRng::seed_from_u64(seed);
@@ -109,25 +112,24 @@ impl<'a> History<'a> {
         }
     }
 
-    /// A stop is right where something gave reason to it, and when it says what.
+    /// A stop is right where something gave reason to it, and when it says what. One that nothing gave reason to is none too
+    /// many as long as it names its statement and is rare.
     fn judge(&self, error: &Error) -> Result<Outcome, String> {
-        if self.reasons.is_empty() {
-            return Err(format!("stopped without a reason: {error:?}"));
-        }
-        if !self.follower.has_committed() {
+        if !self.follower.has_committed() && !self.reasons.is_empty() {
             // A start with a snapshot sees tables, not statements.
             return error.hint_text().map(|_| Outcome::Stopped(error.code())).ok_or(format!("no way out: {error:?}"));
         }
-        // A row that lacks columns has no statement.
+        // A row that lacks columns has no statement, and the end of a transaction is one.
         let partial = error.code() == "mysql.binlog_row_image";
         let word = |sql: &str| {
             sql.split(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty()).map(str::to_lowercase)
         };
         let named = error.detail_text().and_then(word).filter(|_| error.place().is_some());
         let known = self.script.iter().filter_map(|line| word(line.get(3..)?)).any(|first| Some(first) == named);
-        match partial || known {
-            true => Ok(Outcome::Stopped(error.code())),
-            false => Err(format!("the error names no statement: {error:?}")),
+        match (partial || known, self.reasons.is_empty()) {
+            (true, false) => Ok(Outcome::Stopped(error.code())),
+            (true, true) => Ok(Outcome::Stopped(NEEDLESS)),
+            (false, _) => Err(format!("the error names no statement: {error:?}")),
         }
     }
 

@@ -59,6 +59,8 @@ fn histories(test: &str, flavor: Flavor, arguments: &[&str], share: u64) {
         began.elapsed()
     );
     assert!(wrong.is_empty(), "histories {wrong:?} on {flavor:?} had a third outcome; HISTORIES_SEED tries one again");
+    let needless = tally.get(history::NEEDLESS).copied().unwrap_or(0);
+    assert!(needless * 100 <= seeds.end - seeds.start + 99, "too many stop without need: {tally:?}");
     let equal = tally.get("equal").copied().unwrap_or(0);
     assert!(
         seeds.end - seeds.start < 10 || equal * 3 > seeds.end - seeds.start,

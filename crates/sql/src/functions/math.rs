@@ -14,6 +14,7 @@ use headwater_change::Result;
 use super::arguments::{Takes, called, nullable, taken};
 use super::arithmetic::arithmetic;
 use super::cast::read;
+use super::java_math;
 use super::kernel::{Call, Run};
 use super::{Bind, refused, rows};
 use crate::typed::{Context, Typed, constant};
@@ -34,18 +35,18 @@ pub(super) const ALL: &[(&str, Bind)] = &[
     ("sqrt", |context, args| one(context, "SQRT", args, |call| run_one(call, |x| power(x, 0.5)))),
     ("exp", |context, args| one(context, "EXP", args, |call| run_one(call, f64::exp))),
     ("ln", |context, args| one(context, "LN", args, |call| run_one(call, f64::ln))),
-    ("log10", |context, args| one(context, "LOG10", args, |call| run_one(call, f64::log10))),
+    ("log10", |context, args| one(context, "LOG10", args, |call| run_one(call, java_math::log10))),
     ("log2", |context, args| one(context, "LOG2", args, |call| run_one(call, |x| x.ln() / std::f64::consts::LN_2))),
     ("sin", |context, args| one(context, "SIN", args, |call| run_one(call, f64::sin))),
     ("cos", |context, args| one(context, "COS", args, |call| run_one(call, f64::cos))),
     ("tan", |context, args| one(context, "TAN", args, |call| run_one(call, f64::tan))),
     ("cot", |context, args| one(context, "COT", args, |call| run_one(call, |x| 1.0 / x.tan()))),
-    ("asin", |context, args| one(context, "ASIN", args, |call| run_one(call, f64::asin))),
-    ("acos", |context, args| one(context, "ACOS", args, |call| run_one(call, f64::acos))),
-    ("atan", |context, args| one(context, "ATAN", args, |call| run_one(call, f64::atan))),
-    ("sinh", |context, args| one(context, "SINH", args, |call| run_one(call, f64::sinh))),
-    ("cosh", |context, args| one(context, "COSH", args, |call| run_one(call, f64::cosh))),
-    ("tanh", |context, args| one(context, "TANH", args, |call| run_one(call, f64::tanh))),
+    ("asin", |context, args| one(context, "ASIN", args, |call| run_one(call, java_math::asin))),
+    ("acos", |context, args| one(context, "ACOS", args, |call| run_one(call, java_math::acos))),
+    ("atan", |context, args| one(context, "ATAN", args, |call| run_one(call, java_math::atan))),
+    ("sinh", |context, args| one(context, "SINH", args, |call| run_one(call, java_math::sinh))),
+    ("cosh", |context, args| one(context, "COSH", args, |call| run_one(call, java_math::cosh))),
+    ("tanh", |context, args| one(context, "TANH", args, |call| run_one(call, java_math::tanh))),
     ("degrees", |context, args| {
         one(context, "DEGREES", args, |call| run_one(call, |x| x * (180.0 / std::f64::consts::PI)))
     }),
@@ -100,7 +101,7 @@ fn atan2(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
     if args.len() == 2 && decimals == 1 {
         return Err(refused("ATAN2", &args));
     }
-    two(context, "ATAN2", args, |call| run_two(call, f64::atan2))
+    two(context, "ATAN2", args, |call| run_two(call, java_math::atan2))
 }
 
 /// `LOG(x)`, the natural one, or `LOG(base, x)`.

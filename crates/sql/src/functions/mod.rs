@@ -6,6 +6,7 @@
 //! * [`conditional`], [`math`], [`pattern`], [`text`], [`time`]: functions by family; [`arguments`] and [`rows`] are
 //!   what they have in common
 //! * [`aggregate`], [`window`]: aggregates and bounds of windows
+//! * [`java_math`]: functions of Java's `Math` to the last digit
 //! * [`forms`]: what the grammar hands on as calls
 //! * [`unbound`]: how a function looks before its types are known
 
@@ -17,6 +18,7 @@ pub(crate) mod compare;
 mod concat;
 mod conditional;
 pub(crate) mod forms;
+mod java_math;
 pub(crate) mod kernel;
 mod math;
 mod pattern;

@@ -59,7 +59,17 @@ fn days(day: i64) -> Moment {
 fn run_date(call: &Call<'_>) -> Planned<ArrayRef> {
     let texts = call.array(0)?;
     let texts = texts.as_string::<i32>();
-    column(call.result, call.rows, &[texts], |row| Ok(read::date(texts.value(row)).map(days)))
+    column(call.result, call.rows, &[texts], |row| {
+        Ok(read::date(texts.value(row)).or_else(|| year_zero(texts.value(row))).map(days))
+    })
+}
+
+/// A day of the year 0000, which CAST does not read.
+fn year_zero(text: &str) -> Option<i64> {
+    let rest = text.strip_prefix("0000-")?;
+    // A leap year like that one.
+    let day = read::date(&format!("2000-{rest}"))?;
+    Some(day - days_from_civil(2000, 1, 1) + days_from_civil(0, 1, 1))
 }
 
 /// What Flink makes of a text that does not fit the pattern, 5471-09-27: the least count of milliseconds, cut to an INT of
@@ -142,50 +152,71 @@ fn java_int(text: &str) -> Option<i64> {
     text.parse::<i32>().ok().map(i64::from)
 }
 
-/// `TO_TIMESTAMP_LTZ(number, 0 | 3)`: seconds or milliseconds since 1970; NULL beyond the years 1 to 9999.
-fn to_timestamp_ltz(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
-    let [number, precision] = <[Typed; 2]>::try_from(args)
-        .map_err(|_| arity("TO_TIMESTAMP_LTZ", "a number and 0 (seconds) or 3 (milliseconds)"))?;
-    if !number.sql_type.is_numeric() || precision.sql_type != SqlType::Int {
-        return Err(refused("TO_TIMESTAMP_LTZ", &[number, precision]));
+/// `TO_TIMESTAMP_LTZ(number[, precision])`: the number counts in units of so many digits of a second (3 where none is said)
+/// since 1970. The result has as many digits, at least 3; NULL beyond the years 1 to 9999.
+fn to_timestamp_ltz(context: Context<'_>, mut args: Vec<Typed>) -> Result<Typed> {
+    let given = args.len() == 2;
+    if args.is_empty() || args.len() > 2 || !args.first().is_some_and(|number| number.sql_type.is_numeric()) {
+        return Err(refused("TO_TIMESTAMP_LTZ", &args)
+            .hint("it takes a number, and perhaps the digits of a second that it counts in"));
     }
-    let seconds = match &precision.expr {
-        Expr::Literal(ScalarValue::Int32(Some(0)), _) => true,
-        Expr::Literal(ScalarValue::Int32(Some(3)), _) => false,
-        _ => {
-            return Err(Error::usage("sql.arguments", "the precision of TO_TIMESTAMP_LTZ must be the constant 0 or 3")
+    let precision = match args.pop_if(|_| given) {
+        None => 3,
+        Some(precision) => match precision.expr {
+            Expr::Literal(ScalarValue::Int32(Some(digits @ 0..=9)), _) => u8::try_from(digits).unwrap_or(3),
+            _ => {
+                return Err(Error::usage(
+                    "sql.arguments",
+                    "the precision of TO_TIMESTAMP_LTZ must be a constant from 0 to 9",
+                )
                 .hint("0 stands for seconds, 3 for milliseconds"));
-        }
+            }
+        },
     };
+    let Some(number) = args.pop() else { return Err(arity("TO_TIMESTAMP_LTZ", "a number")) };
     let approximate = number.sql_type.is_approximate();
     let number = convert(context, number, if approximate { &SqlType::Double } else { &SqlType::BigInt })?;
-    let run = match (seconds, approximate) {
-        (true, true) => |call: &Call<'_>| instants(call, |call, row| scaled(double(call, row)?, 1000.0)),
-        (false, true) => |call: &Call<'_>| instants(call, |call, row| scaled(double(call, row)?, 1.0)),
-        (true, false) => |call: &Call<'_>| instants(call, |call, row| Ok(whole(call, row)?.checked_mul(1000))),
-        (false, false) => |call: &Call<'_>| instants(call, |call, row| Ok(Some(whole(call, row)?))),
-    };
-    called(context, "TO_TIMESTAMP_LTZ", vec![number], SqlType::TimestampLtz(3), true, run)
+    let unit = Typed::new(Expr::Literal(ScalarValue::Int32(Some(i32::from(precision))), None), SqlType::Int, false);
+    let run = if approximate { run_double_ltz } else { run_whole_ltz };
+    let result = SqlType::TimestampLtz(precision.max(3));
+    called(context, "TO_TIMESTAMP_LTZ", vec![number, unit], result, true, run)
 }
 
-fn double(column: &ArrayRef, row: usize) -> Planned<f64> {
-    Ok(column.as_primitive::<Float64Type>().value(row))
+/// Nanoseconds of the unit that the second argument names.
+fn unit_nanos(call: &Call<'_>) -> i128 {
+    match call.constant(1) {
+        Some(ScalarValue::Int32(Some(digits @ 0..=9))) => 10_i128.pow(9 - digits.unsigned_abs()),
+        _ => 1_000_000,
+    }
 }
 
-fn whole(column: &ArrayRef, row: usize) -> Planned<i64> {
-    Ok(column.as_primitive::<Int64Type>().value(row))
+fn run_whole_ltz(call: &Call<'_>) -> Planned<ArrayRef> {
+    let (numbers, unit) = (call.array(0)?, unit_nanos(call));
+    let numbers = numbers.as_primitive::<Int64Type>();
+    column(call.result, call.rows, &[numbers], |row| Ok(instant(i128::from(numbers.value(row)) * unit)))
 }
 
-/// Java's cast of a double: NaN is 0, what is too large is cut to the ends.
-fn scaled(value: f64, by: f64) -> Planned<Option<i64>> {
-    Ok(Some((value * by) as i64))
-}
-
-fn instants(call: &Call<'_>, millis: impl Fn(&ArrayRef, usize) -> Planned<Option<i64>>) -> Planned<ArrayRef> {
-    let numbers = call.array(0)?;
-    let (first, last) = (days_from_civil(1, 1, 1) * 86_400_000, days_from_civil(10_000, 1, 1) * 86_400_000);
-    column(call.result, call.rows, &[&numbers], |row| {
-        let found = millis(&numbers, row)?.filter(|millis| (first..last).contains(millis));
-        Ok(found.map(|millis| Moment::of_seconds(millis.div_euclid(1000), millis.rem_euclid(1000) * 1_000_000)))
+/// The digits beyond those of the result are cut downwards; a nanosecond is cut towards zero before, as Java casts.
+fn run_double_ltz(call: &Call<'_>) -> Planned<ArrayRef> {
+    let (numbers, unit) = (call.array(0)?, unit_nanos(call));
+    let numbers = numbers.as_primitive::<Float64Type>();
+    // Of the result: what has fewer than three digits shows three.
+    let shown = unit.min(1_000_000);
+    column(call.result, call.rows, &[numbers], |row| {
+        let counted = numbers.value(row) * (unit / shown) as f64;
+        if counted.abs() >= i64::MAX as f64 {
+            return Ok(None);
+        }
+        // A cast gives 0 for NaN.
+        let whole = if shown == 1 { counted as i64 } else { counted.floor() as i64 };
+        Ok(instant(i128::from(whole) * shown))
     })
+}
+
+fn instant(nanos: i128) -> Option<Moment> {
+    let second = i128::from(SECOND);
+    let seconds = i64::try_from(nanos.div_euclid(second)).ok()?;
+    let (first, last) = (days_from_civil(1, 1, 1) * 86_400, days_from_civil(10_000, 1, 1) * 86_400);
+    let rest = i64::try_from(nanos.rem_euclid(second)).ok()?;
+    (first..last).contains(&seconds).then(|| Moment::of_seconds(seconds, rest))
 }
