@@ -1,4 +1,5 @@
-//! The collected Flink scripts that agree must go on agreeing: `tests/compat/flink/agrees.txt` names them.
+//! What agrees with Flink must go on agreeing: the collected scripts that `tests/compat/flink/agrees.txt` names, and the
+//! expressions of `tests/compat/flink/expr`, but those that differ on purpose.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::process::Command;
@@ -12,6 +13,16 @@ fn scripts_that_agree_with_flink_go_on_agreeing() {
         .arg(folder.join("run.py"))
         .args(["--headwater", env!("CARGO_BIN_EXE_headwater"), "--expected"])
         .arg(folder.join("agrees.txt"))
+        .output()
+        .expect("python3, which scripts/install puts there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn expressions_mean_what_flink_means_by_them() {
+    let output = Command::new("python3")
+        .arg(repository().join("tests/compat/flink/expressions.py"))
+        .args(["--headwater", env!("CARGO_BIN_EXE_headwater")])
         .output()
         .expect("python3, which scripts/install puts there");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

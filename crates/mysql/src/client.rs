@@ -188,12 +188,22 @@ pub fn query_error(what: &str, error: mysql_async::Error) -> Error {
     let detail = error.to_string();
     let found = Error::remote("mysql.query", format!("the server did not {what}")).detail(detail);
     match &error {
+        mysql_async::Error::Server(server) if matches!(server.code, 1213 | 1205) => {
+            found.hint("others held what it asked for: start again")
+        }
         mysql_async::Error::Server(server) if matches!(server.code, 1146 | 1049) => {
             found.hint("it was dropped or renamed, or is made anew at this moment: start again once that is over")
         }
         _ => found,
     }
     .caused_by(error)
+}
+
+/// Whether a statement failed for what others did at the same moment: a deadlock, or a table that was being altered,
+/// renamed or dropped.
+pub(crate) fn is_passing(error: &Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<mysql_async::Error>());
+    matches!(cause, Some(mysql_async::Error::Server(server)) if matches!(server.code, 1213 | 1205 | 1146 | 1049 | 1412))
 }
 
 /// The first row of a statement's result as texts; NULL is `None`.

@@ -105,7 +105,10 @@ impl Log<'_> {
         let key = self.habits.key(&map.database, &map.table);
         let error = match self.ahead.as_ref().and_then(|ahead| ahead.change_of(&key)) {
             Some(statement) => error.detail(statement),
-            None => error,
+            None => error.detail(
+                "no statement between here and now changed it: it may have columns that the server does not show, such as \
+                 those of functional indexes",
+            ),
         };
         error.hint("SET GLOBAL binlog_row_metadata='FULL'; so that the log itself describes its tables, and start anew with a snapshot")
     }

@@ -118,8 +118,23 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// As they are now.
+    /// As they are now. A table that is made, altered or dropped while it is described is looked at again.
     pub(crate) async fn describe(
+        conn: &mut Conn,
+        config: &Config,
+        server: Server,
+        (schema, policy): (&SchemaRef, Policy),
+    ) -> Result<Self> {
+        for _ in 1..TRIES {
+            match Self::describe_once(conn, config, server, (schema, policy)).await {
+                Err(error) if client::is_passing(&error) => {}
+                described => return described,
+            }
+        }
+        Self::describe_once(conn, config, server, (schema, policy)).await
+    }
+
+    async fn describe_once(
         conn: &mut Conn,
         config: &Config,
         server: Server,

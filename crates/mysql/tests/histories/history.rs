@@ -119,8 +119,9 @@ impl<'a> History<'a> {
             // A start with a snapshot sees tables, not statements.
             return error.hint_text().map(|_| Outcome::Stopped(error.code())).ok_or(format!("no way out: {error:?}"));
         }
-        // A row that lacks columns has no statement, and the end of a transaction is one.
-        let partial = error.code() == "mysql.binlog_row_image";
+        // A row that lacks columns has no statement, nor have columns that nobody sees.
+        let unseen = error.detail_text().is_some_and(|detail| detail.starts_with("no statement between"));
+        let partial = error.code() == "mysql.binlog_row_image" || unseen;
         let word = |sql: &str| {
             sql.split(|c: char| !c.is_ascii_alphabetic()).find(|word| !word.is_empty()).map(str::to_lowercase)
         };

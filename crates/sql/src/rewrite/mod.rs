@@ -26,8 +26,10 @@ use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
 
 use crate::dialect::{FlinkDialect, TABLE_MARKER, call, plain_call};
+use crate::functions::aggregate;
 use crate::functions::forms::CELL;
 use crate::functions::window::{TUMBLE_END, TUMBLE_ROWTIME, TUMBLE_START};
+use crate::typed::WINDOW_NAMES;
 
 /// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
 pub(crate) fn rewrite_query(query: &mut Query, lookup: &names::Lookup<'_>) -> Result<()> {
@@ -221,6 +223,10 @@ fn quoted(expr: &Expr) -> Option<String> {
 
 fn rewrite_function(function: &Function) -> Result<Option<Expr>> {
     let Some(name) = function_name(function) else { return Ok(None) };
+    let over = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(&name));
+    if function.over.is_some() && !over(WINDOW_NAMES) && !over(aggregate::NAMES) {
+        return Err(Error::usage("sql.window", format!("{name} is not computed OVER a window of rows")));
+    }
     let Some(args) = positional(function) else { return Ok(None) };
     let bound = |target: &str| {
         let args = args.iter().cloned().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
