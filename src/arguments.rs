@@ -79,6 +79,9 @@ pub(crate) struct SqlArguments {
     /// Shards of keyed operators and decoding threads; by default one per core.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) parallelism: Option<usize>,
+    /// Memory that sorts, joins and aggregates of batch mode may hold before they go to disk: 512mb, 2g.
+    #[arg(long, value_name = "SIZE", default_value = "1g", value_parser = size)]
+    pub(crate) memory: usize,
 }
 
 /// `--output`.
@@ -103,6 +106,13 @@ impl From<Output> for Format {
             Output::Changelog => Self::Changelog,
         }
     }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let bytes = headwater_change::parse_size(text).and_then(|bytes| usize::try_from(bytes).ok());
+    bytes
+        .filter(|bytes| *bytes >= 1 << 20)
+        .ok_or_else(|| "write a size of at least a megabyte, such as 512mb".to_owned())
 }
 
 fn variable(text: &str) -> Result<(String, String), String> {

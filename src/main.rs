@@ -95,6 +95,7 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
         null_text: arguments.null.clone(),
         state: arguments.state.clone(),
         parallelism: parallelism(arguments),
+        memory_bytes: arguments.memory,
         variables: arguments.variables.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
     let stopper = Stopper::default();

@@ -10,12 +10,12 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result as Planned};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::streaming::PartitionStream;
 use headwater_change::{Error, Read, Result, Source};
-use headwater_sql::TableSpec;
+use headwater_sql::{TableSpec, condition};
 
 /// Bytes of Arrow data that a source brings at once, about.
 const BATCH_BYTES: usize = 1 << 20;
@@ -59,6 +59,11 @@ impl TableProvider for SourceTable {
         TableType::Base
     }
 
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Planned<Vec<TableProviderFilterPushDown>> {
+        // As planned by `sql`.
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
@@ -72,7 +77,8 @@ impl TableProvider for SourceTable {
             Some(columns) if columns.is_empty() => (vec![0], Some(Vec::new())),
             Some(columns) => (columns.clone(), None),
         };
-        let spec = self.spec.project(&columns);
+        let mut spec = self.spec.project(&columns);
+        spec.conditions = filters.iter().filter_map(condition).collect();
         let source = self.tables.source(&spec).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let schema = Arc::new(self.schema.project(&columns)?);
         let partition = Arc::new(SourcePartition { source: source.into(), schema: Arc::clone(&schema) });

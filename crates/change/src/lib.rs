@@ -32,9 +32,11 @@ pub use batch::{ChangeBatch, Op, Run};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use metric::{Metric, MetricKind};
-pub use options::{OptionKind, OptionSpec, Options, parse_duration, suggest};
+pub use options::{OptionKind, OptionSpec, Options, parse_duration, parse_size, suggest};
 pub use position::{Epoch, Position};
 pub use schema::{ChangelogMode, SchemaChange, TableId};
 pub use sink::{Delivery, Owner, Receipt, Sink, SinkDescription, Writer};
-pub use source::{METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TYPE_KEY, TableRequest};
+pub use source::{
+    Comparison, Condition, METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TYPE_KEY, TableRequest,
+};
 pub use zone::TimeZone;

@@ -223,7 +223,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Flink's memory sizes: a number and a binary unit.
-fn parse_size(text: &str) -> Option<u64> {
+pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = number_and_unit(text)?;
     let shift = match unit.as_str() {
         "" | "b" | "bytes" => 0,

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 
 use crate::{ChangeBatch, ChangelogMode, Options, Place, Position, Result, SchemaChange, TableId};
@@ -72,8 +73,62 @@ pub struct TableRequest {
     pub partitioned_by: Vec<usize>,
     /// Checked options, without `connector`.
     pub options: Options,
+    /// Rows that do not fulfil all of these need not be delivered; whoever asks tests them again. All that do fulfil them
+    /// must be.
+    pub conditions: Vec<Condition>,
     /// How many threads a source may use to decode.
     pub threads: usize,
+}
+
+/// A comparison of a delivered column with a constant. NULL fulfils none.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// Name of the column.
+    pub column: String,
+    /// How it compares.
+    pub comparison: Comparison,
+    /// The constant: one value of the column's Arrow type.
+    pub value: ArrayRef,
+}
+
+/// How a column compares with a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    /// As SQL writes it.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        }
+    }
+
+    /// The same with both sides changed: `5 > x` is `x < 5`.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        match self {
+            Self::Equal => Self::Equal,
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+        }
+    }
 }
 
 /// Key in a field's Arrow metadata that names the connector metadata to deliver (`METADATA FROM 'file.name'`).

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Field, Int32Type, Int64Type, Schema};
-use headwater_change::{Error, Options, Read, Result, Source, TableId, TableRequest};
+use headwater_change::{Comparison, Condition, Error, Options, Read, Result, Source, TableId, TableRequest};
 use headwater_mysql::{jdbc, scan};
 use headwater_testkit::servers::Flavor;
 use support::Db;
@@ -25,6 +25,16 @@ fn on_all(test: &str, arguments: &[&str], run: impl Fn(&Db)) {
 }
 
 fn table(db: &Db, name: &str, fields: Vec<Field>, extra: &[(&str, &str)]) -> Result<Box<dyn Source>> {
+    table_where(db, name, fields, extra, vec![])
+}
+
+fn table_where(
+    db: &Db,
+    name: &str,
+    fields: Vec<Field>,
+    extra: &[(&str, &str)],
+    conditions: Vec<Condition>,
+) -> Result<Box<dyn Source>> {
     let url = format!("jdbc:mysql://127.0.0.1:{}/shop?sslMode=PREFERRED", db.server.port());
     let mut given = vec![("url", url.as_str()), ("table-name", name), ("username", "root"), ("password", "")];
     for (key, value) in extra {
@@ -36,6 +46,7 @@ fn table(db: &Db, name: &str, fields: Vec<Field>, extra: &[(&str, &str)]) -> Res
         schema: Arc::new(Schema::new(fields)),
         primary_key: vec![],
         partitioned_by: vec![],
+        conditions,
         options: Options::check("jdbc", jdbc::OPTIONS, given)?,
         threads: 4,
     })
@@ -259,5 +270,34 @@ fn mistakes_are_told_with_what_to_do() {
         let nobody = failure(table(db, "t", id(), &[("username", "nobody"), ("password", "x")]));
         // With a method of authentication that needs TLS, or that the driver lacks, the server does not come to refuse.
         assert!(matches!(nobody.code(), "mysql.access_denied" | "mysql.connect"), "{nobody:?}");
+    });
+}
+
+#[test]
+fn conditions_take_away_what_nobody_wants_and_nothing_else() {
+    on_all("scan_conditions", &[], |db| {
+        fill(db, 3);
+        let condition =
+            |column: &str, comparison, value: ArrayRef| Condition { column: column.to_owned(), comparison, value };
+        let id = |comparison, id| condition("id", comparison, Arc::new(Int64Array::from(vec![id])));
+        let cents = |value| Arc::new(Decimal128Array::from(vec![value]).with_precision_and_scale(10, 2).unwrap());
+        let cases = [
+            (vec![id(Comparison::Less, 500)], "id < 500"),
+            (
+                vec![id(Comparison::GreaterOrEqual, 1_000_001), id(Comparison::LessOrEqual, 2_000_100)],
+                "id BETWEEN 1000001 AND 2000100",
+            ),
+            (vec![condition("price", Comparison::Equal, cents(325))], "price = 3.25"),
+            (
+                vec![condition("price", Comparison::Greater, cents(900)), id(Comparison::Greater, 7_000_000)],
+                "price > 9 AND id > 7000000",
+            ),
+        ];
+        for (conditions, sql) in cases {
+            let expected = db.texts(&format!("SELECT CAST(COUNT(*) AS CHAR) FROM shop.orders WHERE {sql}"))[0].clone();
+            let source = table_where(db, "orders", order_fields(), &[], conditions).unwrap();
+            let rows: usize = read(source.as_ref()).unwrap().iter().map(RecordBatch::num_rows).sum();
+            assert_eq!(Some(rows.to_string()), expected, "{sql}");
+        }
     });
 }

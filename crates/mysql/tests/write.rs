@@ -38,6 +38,7 @@ fn open(db: &Db, table: &str, rows: &RecordBatch, key: &[usize]) -> Result<Box<d
         schema: rows.schema(),
         primary_key: key.to_vec(),
         partitioned_by: vec![],
+        conditions: vec![],
         options: Options::check("jdbc", jdbc::OPTIONS, given)?,
         threads: 1,
     })?;

@@ -13,9 +13,6 @@ use crate::connectors;
 use crate::output::OutputSink;
 use crate::runner::Config;
 
-/// Bytes that sorts, joins and aggregates may hold before they go to disk.
-const MEMORY_BYTES: usize = 1 << 30;
-
 /// A job is one epoch of its targets.
 const EPOCH: Epoch = Epoch(1);
 
@@ -32,7 +29,7 @@ impl Tables for Connected {
 
 fn engine(config: &Config, settings: &Settings) -> (Arc<dyn Tables>, headwater_batch::Settings) {
     let threads = settings.parallelism().unwrap_or(config.parallelism).max(1);
-    (Arc::new(Connected { threads }), headwater_batch::Settings { threads, memory_bytes: MEMORY_BYTES })
+    (Arc::new(Connected { threads }), headwater_batch::Settings { threads, memory_bytes: config.memory_bytes })
 }
 
 /// The physical plans of a job as text.

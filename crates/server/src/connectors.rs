@@ -80,6 +80,7 @@ fn request(spec: &TableSpec, threads: usize) -> Result<(&'static Connector, Tabl
         schema: Arc::clone(&spec.schema),
         primary_key: spec.primary_key.clone(),
         partitioned_by: spec.partitioned_by.clone(),
+        conditions: spec.conditions.clone(),
         options,
         threads,
     };

@@ -30,6 +30,8 @@ pub struct Config {
     pub state: Option<PathBuf>,
     /// Shards of keyed operators and decoding threads; `SET 'parallelism.default'` overrides it.
     pub parallelism: usize,
+    /// Bytes that sorts, joins and aggregates of batch mode may hold before they go to disk.
+    pub memory_bytes: usize,
     /// Values of `${NAME}`.
     pub variables: BTreeMap<String, String>,
 }

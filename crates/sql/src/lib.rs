@@ -22,7 +22,7 @@ mod spell;
 mod typed;
 mod types;
 
-pub use batch::{BatchQuery, Scannable};
+pub use batch::{BatchQuery, Scannable, condition};
 pub use catalog::{Capabilities, Connectors};
 pub use functions::{ValueText, function_names};
 pub use parse::{Insert, Statement, parse};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use headwater_change::{ChangelogMode, TableId, TimeZone};
+use headwater_change::{ChangelogMode, Condition, TableId, TimeZone};
 
 /// A running query: nodes in the order of the data.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +69,8 @@ pub struct TableSpec {
     pub primary_key: Vec<usize>,
     /// Indices of the `PARTITIONED BY` columns in `schema`.
     pub partitioned_by: Vec<usize>,
+    /// What is known of the rows that the plan wants, for sources that need not deliver others.
+    pub conditions: Vec<Condition>,
     /// All options but `connector`, unchecked.
     pub options: Vec<(String, String)>,
 }

@@ -140,6 +140,7 @@ fn plan(schema: &SchemaRef, steps: Vec<(NodeKind, SchemaRef, ChangelogMode)>) ->
         schema: Arc::clone(schema),
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
+        conditions: vec![],
         options: Vec::new(),
     };
     let mut all = vec![(NodeKind::Scan(table), Arc::clone(schema), ChangelogMode::Append)];

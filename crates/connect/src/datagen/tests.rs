@@ -20,6 +20,7 @@ fn request(fields: Vec<Field>, options: &[(&str, &str)]) -> TableRequest {
         schema: Arc::new(Schema::new(fields)),
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
+        conditions: vec![],
         options: Options::check("datagen", OPTIONS, options.iter().copied()).expect("options"),
         threads: 1,
     }

@@ -30,6 +30,7 @@ pub(super) fn request(path: &Path, fields: Vec<Field>, options: &[(&str, &str)])
         schema: Arc::new(Schema::new(fields)),
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
+        conditions: vec![],
         options: Options::check("filesystem", OPTIONS, given).expect("options"),
         threads: 1,
     }

@@ -12,6 +12,7 @@ fn request(options: &[(&'static str, &'static str)]) -> TableRequest {
         schema: rows().schema(),
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
+        conditions: vec![],
         options: Options::check("print", OPTIONS, options.iter().copied()).expect("options"),
         threads: 1,
     }

@@ -6,8 +6,10 @@
 //! ```
 //!
 //! The laws: every row once, those with NULL in the partition column too; bounds set strides and never filter; all
-//! connections see one moment, or the run says that they cannot.
+//! connections see one moment, or the run says that they cannot. Conditions that the server tests only take rows away that
+//! nobody wants.
 
+mod condition;
 mod moment;
 mod partition;
 mod reader;

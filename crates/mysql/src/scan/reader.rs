@@ -152,7 +152,7 @@ async fn begin(config: Config, request: &TableRequest, connections: usize) -> Re
             .hint("run it again"));
         }
     }
-    Ok((Work::new(config, plan, Arc::clone(&request.schema), ranges), conns))
+    Ok((Work::new(config, plan, request, ranges), conns))
 }
 
 async fn plan(conn: &mut Conn, config: &Config, request: &TableRequest) -> Result<Plan> {

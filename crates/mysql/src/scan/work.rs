@@ -5,7 +5,8 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use headwater_change::{Error, ErrorKind, Place, Result};
+use arrow::datatypes::SchemaRef;
+use headwater_change::{Error, ErrorKind, Place, Result, TableRequest};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -16,6 +17,7 @@ use crate::jdbc::Config;
 use crate::rows::build::Builders;
 use crate::rows::event::Plan;
 use crate::rows::result;
+use crate::scan::condition;
 use crate::scan::partition::Range;
 
 /// Bytes of Arrow data in a batch, about.
@@ -25,18 +27,17 @@ pub(super) const BATCH_BYTES: usize = 1 << 20;
 pub(super) struct Work {
     pub(super) config: Config,
     pub(super) plan: Plan,
-    pub(super) schema: arrow::datatypes::SchemaRef,
+    pub(super) schema: SchemaRef,
+    /// What the server tests.
+    conditions: Vec<String>,
     ranges: Mutex<VecDeque<Range>>,
 }
 
 impl Work {
-    pub(super) fn new(
-        config: Config,
-        plan: Plan,
-        schema: arrow::datatypes::SchemaRef,
-        ranges: Vec<Range>,
-    ) -> Arc<Self> {
-        Arc::new(Self { config, plan, schema, ranges: Mutex::new(ranges.into()) })
+    pub(super) fn new(config: Config, plan: Plan, request: &TableRequest, ranges: Vec<Range>) -> Arc<Self> {
+        let schema = Arc::clone(&request.schema);
+        let conditions = condition::texts(&plan, &schema, &request.conditions);
+        Arc::new(Self { config, plan, schema, conditions, ranges: Mutex::new(ranges.into()) })
     }
 
     fn next(&self) -> Option<Range> {
@@ -95,10 +96,11 @@ impl Work {
     pub(super) fn select(&self, range: &Range) -> String {
         let (columns, database, table) =
             (result::wanted(&self.plan), ident(&self.plan.database), ident(&self.plan.table));
-        match range {
-            Range::All => format!("SELECT {columns} FROM {database}.{table}"),
-            range => format!("SELECT {columns} FROM {database}.{table} WHERE {range}"),
-        }
+        let conditions = self.conditions.iter().cloned();
+        let range = Some(range.to_string()).filter(|range| !range.is_empty());
+        let all: Vec<String> = conditions.chain(range).map(|condition| format!("({condition})")).collect();
+        let rows = if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
+        format!("SELECT {columns} FROM {database}.{table}{rows}")
     }
 
     async fn not_granted(&self, conn: &mut Conn, detail: &str) -> Result<Error> {

@@ -11,10 +11,10 @@ use arrow::temporal_conversions::{date32_to_datetime, timestamp_ms_to_datetime, 
 use arrow::temporal_conversions::{timestamp_s_to_datetime, timestamp_us_to_datetime};
 
 /// Why a value cannot be written.
-pub(super) type Problem = String;
+pub(crate) type Problem = String;
 
 /// Appends the value at a row as a literal.
-pub(super) fn append(column: &dyn Array, row: usize, out: &mut String) -> Result<(), Problem> {
+pub(crate) fn append(column: &dyn Array, row: usize, out: &mut String) -> Result<(), Problem> {
     if column.is_null(row) {
         out.push_str("NULL");
         return Ok(());

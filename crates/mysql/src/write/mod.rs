@@ -8,7 +8,7 @@
 //! column named and the table as it was. The server is strict, and a warning of its is an error here.
 
 mod check;
-mod literal;
+pub(crate) mod literal;
 mod statement;
 mod writer;
 

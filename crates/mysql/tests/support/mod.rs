@@ -131,6 +131,7 @@ impl Db {
             schema,
             primary_key: vec![],
             partitioned_by: vec![],
+            conditions: vec![],
             options: Options::check("mysql-cdc", headwater_mysql::OPTIONS, given)?,
             threads: 1,
         })

@@ -6,6 +6,7 @@
 //! simplification of expressions (their rules hold for DataFusion's own arithmetic), and common subexpressions (they are
 //! computed ahead of the guards around them). What can fail is kept in its order by [`order`].
 
+mod condition;
 mod order;
 
 use std::sync::Arc;
@@ -14,7 +15,9 @@ use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::logical_expr::expr::{Alias, FieldMetadata};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan, TableSource};
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableScan, TableSource,
+};
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
@@ -32,6 +35,8 @@ use datafusion::optimizer::replace_distinct_aggregate::ReplaceDistinctWithAggreg
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use headwater_change::{Error, TYPE_KEY};
+
+pub use condition::condition;
 
 use crate::catalog::{CatalogTable, Origin, Table};
 use crate::plan::TableSpec;
@@ -72,6 +77,15 @@ impl Scannable {
 impl TableSource for Scannable {
     fn schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
+    }
+
+    /// What a source could apply is told to it, and tested again behind it.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Planned<Vec<TableProviderFilterPushDown>> {
+        let told = |filter: &&Expr| match condition(filter) {
+            Some(_) => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(told).collect())
     }
 }
 

@@ -61,6 +61,7 @@ pub fn table(name: &str, schema: &SchemaRef) -> TableSpec {
         schema: schema.clone(),
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
+        conditions: vec![],
         options: Vec::new(),
     }
 }

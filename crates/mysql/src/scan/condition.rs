@@ -1,0 +1,75 @@
+//! Conditions that the server tests, so that rows that nobody wants are not sent: those that MySQL compares as everybody
+//! does. Text is left out (collations), so are floats, YEAR (whose 70 is 1970), ENUM and BIT.
+
+use arrow::array::Array;
+use arrow::datatypes::{DataType, Schema};
+use headwater_change::Condition;
+
+use crate::ident::ident;
+use crate::rows::event::{Feed, Plan};
+use crate::schema::Kind;
+use crate::write::literal;
+
+/// The conditions as SQL; those that are not for the server are left out.
+pub(super) fn texts(plan: &Plan, schema: &Schema, conditions: &[Condition]) -> Vec<String> {
+    conditions.iter().filter_map(|condition| text(plan, schema, condition)).collect()
+}
+
+fn text(plan: &Plan, schema: &Schema, condition: &Condition) -> Option<String> {
+    let Feed::Column(index) = plan.feeds.get(schema.index_of(&condition.column).ok()?)? else { return None };
+    let column = plan.columns.get(*index)?;
+    let value = condition.value.data_type();
+    let alike = match &column.kind {
+        Kind::Int { .. } | Kind::Decimal(..) => value.is_integer() || matches!(value, DataType::Decimal128(..)),
+        Kind::Date => *value == DataType::Date32,
+        Kind::DateTime(_) | Kind::Timestamp(_) => matches!(value, DataType::Timestamp(..)),
+        _ => false,
+    };
+    let mut literal = String::new();
+    let written = literal::append(condition.value.as_ref(), 0, &mut literal);
+    (alike && written.is_ok()).then(|| format!("{} {} {literal}", ident(&column.name), condition.comparison.sign()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array, StringArray, TimestampSecondArray};
+    use arrow::datatypes::{Field, TimeUnit};
+    use headwater_change::Comparison;
+
+    use super::*;
+    use crate::rows::build::Policy;
+    use crate::schema::{Charset, Column};
+
+    #[test]
+    fn what_servers_compare_otherwise_is_not_asked() {
+        let columns: Vec<Column> = [
+            ("id", Kind::Int { bytes: 4, unsigned: false, truth: false }),
+            ("at", Kind::DateTime(0)),
+            ("s", Kind::Text(Charset::by_name("utf8mb4"))),
+            ("y", Kind::Year),
+        ]
+        .into_iter()
+        .map(|(name, kind)| Column { name: name.to_owned(), kind, nullable: true })
+        .collect();
+        let schema = Arc::new(Schema::new(vec![
+            Field::new("id", DataType::Int32, true),
+            Field::new("at", DataType::Timestamp(TimeUnit::Second, None), true),
+            Field::new("s", DataType::Utf8, true),
+            Field::new("y", DataType::Int32, true),
+        ]));
+        let plan = crate::check::plan(&schema, "d", "t", columns, Policy { zero_date_is_null: true, zone_seconds: 0 });
+        let condition =
+            |column: &str, comparison, value: ArrayRef| Condition { column: column.to_owned(), comparison, value };
+        let asked = [
+            condition("id", Comparison::Less, Arc::new(Int32Array::from(vec![5]))),
+            condition("at", Comparison::GreaterOrEqual, Arc::new(TimestampSecondArray::from(vec![1_716_163_200]))),
+            condition("s", Comparison::Equal, Arc::new(StringArray::from(vec!["a"]))),
+            condition("y", Comparison::Equal, Arc::new(Int32Array::from(vec![70]))),
+            condition("nothing", Comparison::Equal, Arc::new(Int32Array::from(vec![1]))),
+        ];
+        let texts = texts(&plan.unwrap(), &schema, &asked);
+        assert_eq!(texts, ["`id` < 5", "`at` >= '2024-05-20 00:00:00.000000'"]);
+    }
+}
