@@ -1,5 +1,5 @@
 //! Everything that speaks MySQL's and MariaDB's bytes: the source `mysql-cdc`, a snapshot of tables followed by the binlog,
-//! and the connector `jdbc`: a table read once by several connections ([`scan`]), and one written in a transaction ([`write`]).
+//! and the connector `jdbc`: a table read once by several connections ([`scan`]), and one written in a transaction ([`mod@write`]).
 //!
 //! ```text
 //!  config ─► client ─► check ─► snapshot ──┐

@@ -53,10 +53,7 @@ pub(super) fn of_escape(letter: char) -> Option<Set> {
 /// The set of `\p{name}`, behind the `p` or `P`.
 pub(super) fn of_property(letters: &mut Letters<'_>, negated: bool, any_case: bool) -> Result<Set, String> {
     let name: String = match letters.next() {
-        Some('{') => {
-            let name = letters.by_ref().take_while(|letter| *letter != '}').collect();
-            name
-        }
+        Some('{') => letters.by_ref().take_while(|letter| *letter != '}').collect(),
         Some(letter) => letter.to_string(),
         None => return Err("it ends with \\p".to_owned()),
     };

@@ -60,7 +60,7 @@ fn from_base64(context: Context<'_>, args: Vec<Typed>) -> Result<Typed> {
             let text = content(&value, row);
             // Padding may be missing, but not in half.
             let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
-            if padding > 0 && text.len() % 4 != 0 {
+            if padding > 0 && !text.len().is_multiple_of(4) {
                 return exec_err!("FROM_BASE64: the value is not base64: its padding is not whole");
             }
             if let Err(error) = ENGINE.decode_vec(text, &mut bytes) {
