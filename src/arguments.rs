@@ -82,6 +82,9 @@ pub(crate) struct SqlArguments {
     /// Memory that sorts, joins and aggregates of batch mode may hold before they go to disk: 512mb, 2g.
     #[arg(long, value_name = "SIZE", default_value = "1g", value_parser = size)]
     pub(crate) memory: usize,
+    /// The server whose databases Spark's scripts name without a catalog: jdbc:mysql://host:3306/database?user=u&password=p.
+    #[arg(long, value_name = "URL")]
+    pub(crate) mysql: Option<String>,
 }
 
 /// `--output`.

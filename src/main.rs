@@ -96,6 +96,7 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
         state: arguments.state.clone(),
         parallelism: parallelism(arguments),
         memory_bytes: arguments.memory,
+        mysql: arguments.mysql.clone(),
         variables: arguments.variables.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
     let stopper = Stopper::default();

@@ -21,7 +21,7 @@ const TABLES: &str = "CREATE TABLE t (a INT, b BIGINT, s STRING, d DECIMAL(10, 2
                       CREATE TABLE o (a INT) WITH ('connector' = 'c');";
 
 fn execute(session: &mut Session, text: &str) {
-    let Ok(script) = Script::read(text, &BTreeMap::new()) else { return };
+    let Ok(script) = Script::read(text, &BTreeMap::new(), None) else { return };
     for index in 0..script.len().min(8) {
         let _ = session.execute(&script, index, &Anything, false);
     }

@@ -20,6 +20,7 @@ mod clock;
 mod error;
 mod metric;
 pub mod notation;
+pub mod number;
 mod options;
 mod position;
 mod schema;

@@ -40,7 +40,7 @@ pub(crate) fn explain(job: &Job, config: &Config, settings: &Settings) -> Result
 }
 
 /// Runs a job. A target shows all of its rows or none.
-pub(crate) fn run(job: &Job, config: &Config, settings: &Settings, control: &Control) -> Result<()> {
+pub(crate) fn run(job: &Job, config: &Config, (settings, zone): (&Settings, &str), control: &Control) -> Result<()> {
     let (tables, engine) = engine(config, settings);
     let owner = Owner::new(false);
     let mut writers = Vec::with_capacity(job.queries.len());
@@ -48,7 +48,7 @@ pub(crate) fn run(job: &Job, config: &Config, settings: &Settings, control: &Con
         let (name, sink): (TableId, Box<dyn Sink>) = match &query.target {
             Some(spec) => (spec.table.clone(), connectors::sink(spec)?),
             None => {
-                let sink = OutputSink::new(config, &query.schema, (true, true), settings.time_zone())?;
+                let sink = OutputSink::new(config, &query.schema, (true, true), (job.dialect, zone))?;
                 (TableId::bare("result"), Box::new(sink))
             }
         };

@@ -106,6 +106,13 @@ pub(crate) fn sink(spec: &TableSpec) -> Result<Box<dyn Sink>> {
 pub struct Registry;
 
 impl Connectors for Registry {
+    fn describe(&self, connector: &str, options: &[(String, String)]) -> Result<Vec<arrow::datatypes::Field>> {
+        let connector = find(connector)?;
+        let given = options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let options = Options::check(&format!("the connector '{}'", connector.name), connector.options, given)?;
+        headwater_mysql::jdbc::describe(&options)
+    }
+
     fn capabilities(&self, spec: &TableSpec) -> Result<Capabilities> {
         let (connector, request) = request(spec, 1)?;
         let source = connector.source.map(|build| build(request.clone()).map(|source| source.describe()));

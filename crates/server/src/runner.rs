@@ -32,6 +32,8 @@ pub struct Config {
     pub parallelism: usize,
     /// Bytes that sorts, joins and aggregates of batch mode may hold before they go to disk.
     pub memory_bytes: usize,
+    /// The server whose databases Spark's scripts name without a catalog.
+    pub mysql: Option<String>,
     /// Values of `${NAME}`.
     pub variables: BTreeMap<String, String>,
 }
@@ -113,14 +115,9 @@ pub struct Runner {
 impl Runner {
     /// A runner with an empty session; `stopper` is the hand on everything that runs.
     pub fn new(config: Config, stopper: Stopper) -> Result<Self> {
-        Ok(Self {
-            session: Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out))?,
-            config,
-            stopper,
-            background: Vec::new(),
-            pipelines: 0,
-            unattended: false,
-        })
+        let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out))?;
+        session.settings_mut().set_mysql(config.mysql.clone());
+        Ok(Self { session, config, stopper, background: Vec::new(), pipelines: 0, unattended: false })
     }
 
     /// The hand on everything that runs.
@@ -144,7 +141,8 @@ impl Runner {
     /// Runs the statements of a script; unbounded inserts go on in the background.
     pub fn start(&mut self, text: &str) -> Result<(), Failure> {
         let fail = |error, text: &str| Failure { error, text: text.to_owned() };
-        let script = Script::read(text, &self.config.variables).map_err(|error| fail(error, text))?;
+        let script = Script::read(text, &self.config.variables, self.session.settings().dialect())
+            .map_err(|error| fail(error, text))?;
         for index in 0..script.len() {
             if self.stopper.is_ended() {
                 break;
@@ -205,7 +203,8 @@ impl Runner {
                 let place = Place::Sql(script.statement_range(index));
                 let control = Control::new();
                 self.stopper.add(&control);
-                batch::run(&job, &self.config, self.session.settings(), &control).map_err(|error| placed(error, place))
+                batch::run(&job, &self.config, (self.session.settings(), self.session.time_zone()), &control)
+                    .map_err(|error| placed(error, place))
             }
             Outcome::Explain(job) => {
                 let text = batch::explain(&job, &self.config, self.session.settings())?;
@@ -249,7 +248,8 @@ impl Runner {
                 NodeKind::Sink(spec) => drop(sinks.insert(node.id, connectors::sink(spec)?)),
                 NodeKind::Collect => {
                     let ends = (node.mode == ChangelogMode::Append, pipeline.bounded);
-                    let sink = OutputSink::new(&self.config, &node.schema, ends, settings.time_zone())?;
+                    let look = (headwater_sql::Dialect::Flink, settings.time_zone());
+                    let sink = OutputSink::new(&self.config, &node.schema, ends, look)?;
                     sinks.insert(node.id, Box::new(sink));
                 }
                 _ => {}

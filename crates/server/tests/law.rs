@@ -103,6 +103,14 @@ const GUARDED: &[(&str, &str)] = &[
 struct Given(ChangelogMode);
 
 impl Connectors for Given {
+    fn describe(
+        &self,
+        _connector: &str,
+        _options: &[(String, String)],
+    ) -> headwater_change::Result<Vec<arrow::datatypes::Field>> {
+        Ok(vec![arrow::datatypes::Field::new("id", arrow::datatypes::DataType::Int64, false)])
+    }
+
     fn capabilities(&self, _table: &TableSpec) -> Result<Capabilities> {
         Ok(Capabilities { source: Some((self.0.clone(), true)), sink: None, only_batch: false })
     }
@@ -172,7 +180,7 @@ fn table_rows<'a>(
 
 fn plan(sql: &str, mode: ChangelogMode) -> Job {
     let text = format!("SET 'execution.runtime-mode' = 'batch';\n{TABLE}\n{sql}");
-    let script = Script::read(&text, &BTreeMap::new()).unwrap();
+    let script = Script::read(&text, &BTreeMap::new(), None).unwrap();
     let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out)).unwrap();
     for statement in 0..2 {
         session.execute(&script, statement, &Given(mode.clone()), false).unwrap();

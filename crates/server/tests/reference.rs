@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use headwater_change::{Metric, OptionKind, OptionSpec};
 use headwater_server::connectors::CONNECTORS;
-use headwater_sql::{SETTINGS, function_names};
+use headwater_sql::{Dialect, SETTINGS, function_names};
 use headwater_testkit::repository;
 
 fn check(name: &str, text: &str) {
@@ -82,9 +82,9 @@ fn settings_page_is_what_set_accepts() {
     check("settings.md", &page);
 }
 
-/// A case that Flink answered: its full name, and the query in upper case.
-fn compared_cases() -> Vec<(String, String)> {
-    let folder = repository().join("tests/compat/flink/expr");
+/// A case that Flink or Spark answered: its full name, and the query in upper case.
+fn compared_cases(dialect: &str) -> Vec<(String, String)> {
+    let folder = repository().join(format!("tests/compat/{dialect}/expr"));
     let mut cases = Vec::new();
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
@@ -116,15 +116,38 @@ fn calls(query: &str, function: &str) -> bool {
 
 #[test]
 fn functions_page_is_what_queries_may_call() {
-    let (scalar, aggregate) = function_names();
-    let cases = compared_cases();
-    let listed = std::fs::read_to_string(repository().join("tests/compat/flink/expr/differences.tsv")).unwrap();
-    let differences: Vec<(&str, &str)> = listed.lines().filter_map(|line| line.split_once('\t')).collect();
     let mut page = "# Functions\n\nWith Flink's meaning; a function that is not listed is refused by name. *Compared* counts the \
                     answers of Flink 2.3 in `tests/compat/flink/expr` in which the function is called; each is an answer of ours, \
                     too, or is listed there with a reason. `CASE`, `CAST`, `TRY_CAST`, `IN`, `BETWEEN`, `LIKE`, `SIMILAR TO`, \
                     `IS [NOT] …`, `||`, arithmetic and comparison are compared in the same place.\n"
         .to_owned();
+    functions(Dialect::Flink, "flink", &mut page);
+    page.push_str(
+        "\n## Windows\n\n`TUMBLE` in `GROUP BY` with `TUMBLE_START`, `TUMBLE_END`, `TUMBLE_ROWTIME`, and as a table function \
+         `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND [, offset]))`. Functions OVER a window of rows, in batch \
+         mode: [SQL](sql.md).\n",
+    );
+    check("functions.md", &page);
+}
+
+#[test]
+fn spark_page_is_what_queries_of_spark_may_call() {
+    let mut page = "# Functions of the Spark dialect\n\nWith Spark's meaning (4.x, ANSI on unless `spark.sql.ansi.enabled` is \
+                    false); a function that is not listed is refused by name. *Compared* counts the answers of Spark 4.3 in \
+                    `tests/compat/spark/expr` in which the function is called; each is an answer of ours, too, or is listed \
+                    there with a reason. Statements and forms of queries: [SQL](sql.md).\n"
+        .to_owned();
+    functions(Dialect::Spark, "spark", &mut page);
+    check("spark.md", &page);
+}
+
+/// The tables of a dialect's functions, with how often each was compared.
+fn functions(dialect: Dialect, folder: &str, page: &mut String) {
+    let (scalar, aggregate) = function_names(dialect);
+    let cases = compared_cases(folder);
+    let path = repository().join(format!("tests/compat/{folder}/expr/differences.tsv"));
+    let listed = std::fs::read_to_string(path).unwrap();
+    let differences: Vec<(&str, &str)> = listed.lines().filter_map(|line| line.split_once('\t')).collect();
     let mut unknown = Vec::new();
     for (title, names) in [("Scalar", &scalar), ("Aggregates, each with `DISTINCT` and `FILTER (WHERE …)`", &aggregate)]
     {
@@ -151,13 +174,8 @@ fn functions_page_is_what_queries_may_call() {
             writeln!(page, "| `{name}` | {} | {} |", of_it.len(), shown.join("; ").replace('|', "\\|")).unwrap();
         }
     }
-    page.push_str(
-        "\n## Windows\n\n`TUMBLE` in `GROUP BY` with `TUMBLE_START`, `TUMBLE_END`, `TUMBLE_ROWTIME`, and as a table function \
-         `TABLE(TUMBLE(TABLE t, DESCRIPTOR(ts), INTERVAL '10' SECOND [, offset]))`. Functions OVER a window of rows, in batch \
-         mode: [SQL](sql.md).\n",
-    );
-    assert!(unknown.is_empty(), "never compared with Flink: ask it, or take them off the list: {}", unknown.join(", "));
-    check("functions.md", &page);
+    let unknown = unknown.join(", ");
+    assert!(unknown.is_empty(), "never compared with {folder}: ask it, or take them off the list: {unknown}");
 }
 
 #[test]

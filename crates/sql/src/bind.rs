@@ -11,7 +11,6 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use crate::catalog::{Catalog, CatalogTable, Entry};
-use crate::functions::aggregate::NAMES;
 use crate::functions::{Functions, unbound};
 use crate::session::ours;
 use crate::typed::{WINDOW_NAMES, operator_name, window_function};
@@ -66,7 +65,7 @@ impl ContextProvider for Binder<'_> {
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
         let name = name.to_lowercase();
-        NAMES.contains(&name.as_str()).then(|| unbound::aggregate(&name))
+        self.functions.is_aggregate(&name).then(|| unbound::aggregate(&name))
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {

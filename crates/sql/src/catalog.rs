@@ -27,6 +27,9 @@ pub struct Capabilities {
 pub trait Connectors {
     /// Checks a table's options and says what the connector can do. Errors carry the option as their place.
     fn capabilities(&self, table: &TableSpec) -> Result<Capabilities>;
+
+    /// The columns of a table as its server has them, for dialects that do not declare them.
+    fn describe(&self, connector: &str, options: &[(String, String)]) -> Result<Vec<Field>>;
 }
 
 /// A declared column.
@@ -182,6 +185,9 @@ impl Catalog {
 
     /// The entry behind a name with or without its catalog and database. There is one of each.
     pub(crate) fn resolve(&self, name: &TableReference) -> Result<&Entry> {
+        if let Some(entry) = self.entries.get(&crate::session::spark::key(name)) {
+            return Ok(entry);
+        }
         self.get(self.local(name)?)
     }
 

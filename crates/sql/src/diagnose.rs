@@ -4,6 +4,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::Location;
 use headwater_change::{Error, Place, suggest};
 
+use crate::dialect::Dialect;
 use crate::script::Script;
 
 /// A planning error of statement `index`.
@@ -22,7 +23,7 @@ pub(crate) fn planning(script: &Script, index: usize, error: DataFusionError) ->
         DataFusionError::NotImplemented(message) => {
             Some((Error::usage("sql.unsupported", format!("not supported yet: {}", tidy(message))), None))
         }
-        DataFusionError::Plan(message) => Some(plan(message)),
+        DataFusionError::Plan(message) => Some(plan(message, script.dialect(index))),
         DataFusionError::ArrowError(error, _) => Some((Error::usage("sql.constant", tidy(&error.to_string())), None)),
         other => Some((Error::usage("sql.plan", tidy(&other.strip_backtrace())), None)),
     };
@@ -79,12 +80,12 @@ fn schema(error: &SchemaError) -> (Error, Option<String>) {
     }
 }
 
-fn plan(message: &str) -> (Error, Option<String>) {
+fn plan(message: &str, dialect: Dialect) -> (Error, Option<String>) {
     if let Some(rest) = message.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or_default().to_owned();
         let shown = name.trim_start_matches('$').to_uppercase();
         let error = Error::usage("sql.unknown_function", format!("the function {shown} is not known"))
-            .hint("docs/reference/functions.md lists the functions; more of Flink's come with the streams work");
+            .hint(format!("docs/reference/{} lists the functions", dialect.functions_page()));
         return (error, Some(name));
     }
     (Error::usage("sql.plan", tidy(message)), None)

@@ -18,12 +18,14 @@ mod rewrite;
 mod script;
 mod session;
 mod settings;
+mod spark;
 mod spell;
 mod typed;
 mod types;
 
 pub use batch::{BatchQuery, Scannable, condition};
 pub use catalog::{Capabilities, Connectors};
+pub use dialect::Dialect;
 pub use functions::{ValueText, function_names};
 pub use parse::{Insert, Statement, parse};
 pub use plan::{
@@ -33,5 +35,6 @@ pub use plan::{
 pub use script::Script;
 pub use session::{Job, Outcome, Pipeline, Session};
 pub use settings::{SETTINGS, Settings};
+pub use spark::text::write_column_value;
 pub use spell::spell;
 pub use types::{trim_value_text, type_name};

@@ -3,36 +3,98 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use headwater_change::{Error, Place, Result, secret, suggest};
 
-use crate::dialect::FlinkDialect;
+use crate::dialect::Dialect;
+use crate::spark::tokens::settled;
 
 /// Text of a script after its variables were put in.
 #[derive(Debug)]
 pub struct Script {
     text: String,
     lines: Vec<usize>,
-    statements: Vec<Vec<TokenWithSpan>>,
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug)]
+struct Statement {
+    tokens: Vec<TokenWithSpan>,
+    dialect: Dialect,
 }
 
 impl Script {
     /// Puts `${NAME}` variables in and cuts the text at semicolons. Fails on an unknown variable and on text that has
-    /// no tokens (an unclosed quote).
-    pub fn read(text: &str, variables: &BTreeMap<String, String>) -> Result<Self> {
+    /// no tokens (an unclosed quote). Its statements are of the dialect that `SET sql.dialect` names in front of them, else
+    /// of `dialect`, else of the one that the text looks like.
+    pub fn read(text: &str, variables: &BTreeMap<String, String>, dialect: Option<Dialect>) -> Result<Self> {
         secret::remember_script(text);
         let text = substitute(text, variables)?;
         secret::remember_script(&text);
         let lines: Vec<usize> =
             std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect();
         let mut script = Self { text, lines, statements: Vec::new() };
-        let dialect = FlinkDialect;
-        let tokens = Tokenizer::new(&dialect, &script.text).tokenize_with_location().map_err(|error| {
-            let at = script.offset(error.location);
+        let mut dialect = dialect.unwrap_or_else(|| detect(&script.text));
+        let mut done = 0;
+        loop {
+            // Statements behind one that sets another dialect are read anew: quotes mean other things there.
+            let (tokens, error) = script.tokenize(dialect);
+            let found = split(tokens);
+            script.statements.truncate(done);
+            let mut next = None;
+            for tokens in found.into_iter().skip(done) {
+                let set = sets_dialect(&tokens).filter(|set| *set != dialect);
+                script.statements.push(Statement { tokens, dialect });
+                done += 1;
+                if set.is_some() {
+                    next = set;
+                    break;
+                }
+            }
+            match (next, error) {
+                (Some(next), _) => dialect = next,
+                (None, Some(error)) => return Err(error),
+                (None, None) => return Ok(script),
+            }
+        }
+    }
+
+    /// The tokens of the text, and what ends them early.
+    fn tokenize(&self, dialect: Dialect) -> (Vec<TokenWithSpan>, Option<Error>) {
+        let mut tokens = Vec::new();
+        let read = Tokenizer::new(dialect.grammar(), &self.text).tokenize_with_location_into_buf(&mut tokens);
+        let error = read.err().map(|error| {
+            let at = self.offset(error.location);
             Error::usage("sql.syntax", error.message.to_lowercase()).at(Place::Sql(at..at + 1))
-        })?;
-        script.statements = split(tokens);
-        Ok(script)
+        });
+        if dialect == Dialect::Spark {
+            let range = |token: &TokenWithSpan| self.offset(token.span.start)..self.offset(token.span.end);
+            tokens = settled(&self.text, tokens, range);
+        }
+        (tokens, error)
+    }
+
+    /// A name as it was written: without its quotes, in its own case.
+    pub(crate) fn original(&self, span: Span) -> Option<String> {
+        if span.start.line == 0 {
+            return None;
+        }
+        let text = self.text.get(self.offset(span.start)..self.offset(span.end))?;
+        Some(text.trim_matches('`').replace("``", "`"))
+    }
+
+    /// A word in lower case as it is written somewhere in the text.
+    pub(crate) fn as_written(&self, word: &str) -> Option<String> {
+        let mut tokens = self.statements.iter().flat_map(|statement| statement.tokens.iter());
+        tokens.find_map(|token| match &token.token {
+            Token::Word(found) if found.value == word => self.original(token.span),
+            _ => None,
+        })
+    }
+
+    /// The dialect of a statement.
+    pub fn dialect(&self, statement: usize) -> Dialect {
+        self.statements.get(statement).map_or(Dialect::Flink, |statement| statement.dialect)
     }
 
     /// The text that spans refer to.
@@ -52,7 +114,7 @@ impl Script {
 
     /// The tokens of a statement, without the semicolon.
     pub(crate) fn tokens(&self, statement: usize) -> &[TokenWithSpan] {
-        self.statements.get(statement).map_or(&[], Vec::as_slice)
+        self.statements.get(statement).map_or(&[], |statement| statement.tokens.as_slice())
     }
 
     /// The text of a statement.
@@ -89,6 +151,38 @@ impl Script {
             _ => None,
         })
     }
+}
+
+/// The dialect that a text is of: Spark's where it says what only Spark knows.
+fn detect(text: &str) -> Dialect {
+    let Ok(tokens) = Tokenizer::new(Dialect::Spark.grammar(), text).tokenize() else { return Dialect::Flink };
+    let words: Vec<String> = tokens
+        .iter()
+        .filter(|token| !matches!(token, Token::Whitespace(_)))
+        .map(|token| token.to_string().to_lowercase())
+        .collect();
+    let at = |index: usize| words.get(index).map_or("", String::as_str);
+    let marks = |index: usize| {
+        let begins = index == 0 || at(index - 1) == ";";
+        match at(index) {
+            "set" => begins && at(index + 1) == "spark" && at(index + 2) == ".",
+            "using" => {
+                matches!(at(index + 1).trim_matches(['"', '`', '\'']), "jdbc" | "org" | "parquet" | "csv" | "json")
+            }
+            "cache" => begins && matches!(at(index + 1), "table" | "lazy"),
+            "insert" => begins && at(index + 1) == "overwrite",
+            "lateral" => at(index + 1) == "view",
+            _ => false,
+        }
+    };
+    if (0..words.len()).any(marks) { Dialect::Spark } else { Dialect::Flink }
+}
+
+/// The dialect that a statement sets.
+fn sets_dialect(tokens: &[TokenWithSpan]) -> Option<Dialect> {
+    let words = words(tokens);
+    let plain: String = words.concat().replace(['\'', '"'], "");
+    Dialect::parse(plain.strip_prefix("setsql.dialect=")?)
 }
 
 /// Cuts tokens at semicolons, except inside `BEGIN STATEMENT SET … END`.
@@ -184,7 +278,7 @@ mod tests {
 
     fn read(text: &str) -> Script {
         let variables = [("A".to_owned(), "x'; --".to_owned())].into();
-        Script::read(text, &variables).expect("a script")
+        Script::read(text, &variables, None).expect("a script")
     }
 
     #[test]
@@ -202,7 +296,7 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_told_with_their_place() {
-        let error = Script::read("SELECT '${B}'", &BTreeMap::new()).expect_err("unknown");
+        let error = Script::read("SELECT '${B}'", &BTreeMap::new(), None).expect_err("unknown");
         assert_eq!((error.code(), error.place()), ("sql.variable", Some(&Place::Sql(8..12))));
     }
 

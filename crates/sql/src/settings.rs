@@ -15,6 +15,11 @@ pub const SETTINGS: &[OptionSpec] = &[
         "streaming, or batch over bounded input",
     )
     .default("streaming"),
+    OptionSpec::new(
+        "sql.dialect",
+        Choice(crate::Dialect::NAMES),
+        "of the statements behind it; by default seen from the script",
+    ),
     OptionSpec::new("execution.checkpointing.interval", Time, "length of an epoch").default("1 s"),
     OptionSpec::new("parallelism.default", Integer, "shards of keyed operators"),
     OptionSpec::new("pipeline.name", Text, "name in logs and metrics"),
@@ -48,13 +53,28 @@ pub const SETTINGS: &[OptionSpec] = &[
 pub struct Settings {
     given: BTreeMap<String, String>,
     checked: Options,
+    mysql: Option<String>,
 }
 
 impl Settings {
     /// All defaults.
     pub fn new() -> Result<Self> {
         let checked = Options::check("the session", SETTINGS, [])?;
-        Ok(Self { given: BTreeMap::new(), checked })
+        Ok(Self { given: BTreeMap::new(), checked, mysql: None })
+    }
+
+    /// The server whose databases Spark's scripts name without a catalog, as a URL.
+    pub fn set_mysql(&mut self, url: Option<String>) {
+        self.mysql = url;
+    }
+
+    pub(crate) fn mysql(&self) -> Option<&str> {
+        self.mysql.as_deref()
+    }
+
+    /// The dialect that was set.
+    pub fn dialect(&self) -> Option<crate::Dialect> {
+        self.checked.text("sql.dialect").and_then(crate::Dialect::parse)
     }
 
     /// Sets a key; fails on an unknown key or a value that it does not take.

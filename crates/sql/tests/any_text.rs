@@ -10,6 +10,14 @@ use proptest::prelude::*;
 struct Anything;
 
 impl Connectors for Anything {
+    fn describe(
+        &self,
+        _connector: &str,
+        _options: &[(String, String)],
+    ) -> headwater_change::Result<Vec<arrow::datatypes::Field>> {
+        Ok(vec![arrow::datatypes::Field::new("id", arrow::datatypes::DataType::Int64, false)])
+    }
+
     fn capabilities(&self, _table: &TableSpec) -> Result<Capabilities> {
         Ok(Capabilities {
             source: Some((ChangelogMode::Append, true)),
@@ -20,7 +28,7 @@ impl Connectors for Anything {
 }
 
 fn execute(text: &str) {
-    let Ok(script) = Script::read(text, &BTreeMap::new()) else { return };
+    let Ok(script) = Script::read(text, &BTreeMap::new(), None) else { return };
     let Ok(mut session) = Session::new(|_, _, _| Ok(())) else { return };
     for index in 0..script.len() {
         let _ = session.execute(&script, index, &Anything, true);

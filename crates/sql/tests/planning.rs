@@ -10,6 +10,14 @@ use headwater_sql::{Capabilities, Connectors, Outcome, Script, Session, TableSpe
 struct Named;
 
 impl Connectors for Named {
+    fn describe(
+        &self,
+        _connector: &str,
+        _options: &[(String, String)],
+    ) -> headwater_change::Result<Vec<arrow::datatypes::Field>> {
+        Ok(vec![arrow::datatypes::Field::new("id", arrow::datatypes::DataType::Int64, false)])
+    }
+
     fn capabilities(&self, table: &TableSpec) -> Result<Capabilities> {
         Ok(match table.connector.as_str() {
             "files" => Capabilities {
@@ -40,7 +48,7 @@ CREATE TABLE files (currency STRING, total DECIMAL(38, 2)) WITH ('connector' = '
 
 fn outcome(sql: &str, window_end: bool) -> std::result::Result<Outcome, String> {
     let text = format!("{TABLES}{sql}");
-    let script = Script::read(&text, &BTreeMap::new()).map_err(|error| format!("{error:?}"))?;
+    let script = Script::read(&text, &BTreeMap::new(), None).map_err(|error| format!("{error:?}"))?;
     let mut session = Session::new(|_, _, _| Ok(())).expect("a session");
     let mut last = None;
     for index in 0..script.len() {

@@ -7,7 +7,7 @@
 //! alone, and for TIMESTAMP_LTZ on the session's time zone.
 
 mod cast;
-mod number;
+
 mod print;
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,7 @@ pub use cast::CastText;
 pub(crate) use cast::list_value;
 pub use headwater_change::TimeZone;
 pub(crate) use headwater_change::calendar as time;
-pub use number::{write_decimal, write_double, write_float};
+pub use headwater_change::number::{write_decimal, write_double, write_float};
 pub use print::PrintText;
 
 use arrow::array::{Array, AsArray};

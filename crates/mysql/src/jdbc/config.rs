@@ -69,6 +69,8 @@ pub const OPTIONS: &[OptionSpec] = &[
         "taken for compatibility: what fails leaves the table as it was",
     ),
     OptionSpec::new("sink.parallelism", OptionKind::Integer, "taken for compatibility: all rows are one transaction"),
+    OptionSpec::new("sink.overwrite", OptionKind::Bool, "the rows of before are deleted in the same transaction")
+        .default("false"),
     unsupported("compatible-mode"),
     unsupported("filter.handling.policy"),
     unsupported("lookup.*"),
@@ -84,6 +86,8 @@ pub(crate) struct Config {
     pub(crate) connections: Option<usize>,
     pub(crate) snapshot: bool,
     pub(crate) zero_date_is_null: bool,
+    /// Whether the rows of before go.
+    pub(crate) overwrite: bool,
 }
 
 fn wrong(name: &str, message: impl Into<String>) -> Error {
@@ -135,6 +139,7 @@ impl Config {
             connections,
             snapshot: !options.text("scan.consistency").is_some_and(|word| word.eq_ignore_ascii_case("none")),
             zero_date_is_null: zero_date.or(zero_date_is_null).unwrap_or(true),
+            overwrite: options.bool("sink.overwrite"),
         })
     }
 }

@@ -2,7 +2,9 @@
 //! a table, [`crate::write`] writes it.
 
 mod config;
+mod describe;
 mod url;
 
 pub(crate) use config::Config;
 pub use config::OPTIONS;
+pub use describe::describe;

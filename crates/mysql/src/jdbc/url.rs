@@ -56,9 +56,10 @@ fn wrong(message: impl Into<String>) -> Error {
         .at(Place::Option("url".into()))
 }
 
-/// Reads `jdbc:mysql://host:port/database?parameter=value`; the text is not repeated in errors, it may hold a password.
+/// Reads `jdbc:mysql://host:port/database?parameter=value`, also without `jdbc:` and with `user:password@` before the host; the text is not repeated in errors, it may hold a password.
 pub(crate) fn parse(text: &str) -> Result<JdbcUrl> {
-    let plain = ["jdbc:mysql:", "jdbc:mariadb:", "jdbc:mysql+srv:"].iter().find_map(|prefix| text.strip_prefix(prefix));
+    let prefixes = ["jdbc:mysql:", "jdbc:mariadb:", "jdbc:mysql+srv:", "mysql:", "mariadb:"];
+    let plain = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
     let plain = plain.ok_or_else(|| match text.split(':').nth(1) {
         Some(other) if text.starts_with("jdbc:") => {
             wrong(format!("the connector jdbc reads MySQL and MariaDB, not {other}"))
@@ -142,7 +143,7 @@ mod tests {
     fn what_would_mean_something_else_is_refused() {
         for (url, part) in [
             ("jdbc:postgresql://h/d", "not postgresql"),
-            ("mysql://h/d", "no JDBC URL"),
+            ("postgres://h/d", "no JDBC URL"),
             ("jdbc:mysql://a,b/d", "several hosts"),
             ("jdbc:mysql://h/d?zeroDateTimeBehavior=ROUND", "CONVERT_TO_NULL"),
             ("jdbc:mysql://h/d?serverTimezone=Asia/Seoul", "UTC here"),

@@ -65,6 +65,13 @@ async fn begin(config: &Config, request: &TableRequest) -> Result<(Conn, Insert)
     let mut conn = client::connect(&config.access, &[STRICT]).await?;
     check::target(&mut conn, config, &request.schema, &request.primary_key).await?;
     conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))?;
+    if config.overwrite {
+        // Not TRUNCATE, which commits: until the end readers see what was there.
+        let delete = format!("DELETE FROM {}.{}", ident(&config.database), ident(&config.table));
+        if let Err(error) = conn.query_drop(delete).await {
+            return Err(refused(&mut conn, config, 0, error).await);
+        }
+    }
     let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
     let insert = Insert::new((&config.database, &config.table), &request.schema, &request.primary_key, alias);
     Ok((conn, insert))
@@ -125,7 +132,9 @@ async fn refused(conn: &mut Conn, config: &Config, before: u64, error: mysql_asy
         return query_error("take rows", error);
     }
     let hint = match server.code {
-        1062 => "declare the PRIMARY KEY in CREATE TABLE, and rows replace those of the same key",
+        1062 => {
+            "INSERT OVERWRITE replaces all rows; with a PRIMARY KEY declared in CREATE TABLE rows replace those of the same key"
+        }
         1364 => "give the column a value, or a DEFAULT in the table",
         _ => "CAST, cut or exclude such values in the query",
     };

@@ -17,6 +17,8 @@ use headwater_change::{
     ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Owner, Receipt, Result, Sink, SinkDescription, Writer,
 };
 
+use headwater_sql::Dialect;
+
 use crate::output::fold::Fold;
 use crate::output::write::RowWriter;
 use crate::runner::Config;
@@ -41,7 +43,8 @@ pub(crate) struct OutputSink {
     schema: SchemaRef,
     format: Format,
     null_text: Arc<str>,
-    time_zone: String,
+    /// Whose text values have, and the zone in which times are shown.
+    look: (Dialect, String),
     manner: Manner,
 }
 
@@ -62,7 +65,7 @@ impl OutputSink {
         config: &Config,
         schema: &SchemaRef,
         (append, bounded): (bool, bool),
-        time_zone: &str,
+        (dialect, time_zone): (Dialect, &str),
     ) -> Result<Self> {
         let manner = match (config.format, append, bounded) {
             (Format::Changelog, _, _) | (Format::Json | Format::Csv, true, _) => Manner::AtOnce,
@@ -81,7 +84,7 @@ impl OutputSink {
             schema: Arc::clone(schema),
             format: config.format,
             null_text: config.null_text.as_str().into(),
-            time_zone: time_zone.to_owned(),
+            look: (dialect, time_zone.to_owned()),
             manner,
         })
     }
@@ -93,7 +96,7 @@ impl Sink for OutputSink {
     }
 
     fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
-        let rows = RowWriter::new(self.format, &self.schema, &self.null_text, &self.time_zone)?;
+        let rows = RowWriter::new(self.format, &self.schema, &self.null_text, (self.look.0, &self.look.1))?;
         let fold = match self.manner {
             Manner::AtOnce => None,
             _ => Some(Fold::new(&self.schema)?),

@@ -3,13 +3,13 @@
 use std::io::{self, Stdout, Write};
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::{Field, SchemaRef};
 use headwater_change::{ChangeBatch, Error, Result};
 use headwater_connect::csv::write_field;
 use headwater_connect::json::JsonRows;
 use headwater_connect::text::{CastText, TimeZone};
-use headwater_sql::trim_value_text;
+use headwater_sql::{Dialect, trim_value_text, write_column_value};
 
 use crate::output::Format;
 use crate::output::table::Table;
@@ -21,6 +21,8 @@ pub(crate) struct RowWriter {
     names: Vec<String>,
     null_text: Arc<str>,
     text: CastText,
+    dialect: Dialect,
+    zone: TimeZone,
     json: JsonRows,
     buffer: Vec<u8>,
     cell: String,
@@ -30,7 +32,12 @@ pub(crate) struct RowWriter {
 }
 
 impl RowWriter {
-    pub(crate) fn new(format: Format, schema: &SchemaRef, null_text: &Arc<str>, time_zone: &str) -> Result<Self> {
+    pub(crate) fn new(
+        format: Format,
+        schema: &SchemaRef,
+        null_text: &Arc<str>,
+        (dialect, time_zone): (Dialect, &str),
+    ) -> Result<Self> {
         let zone = TimeZone::parse(time_zone)?;
         Ok(Self {
             format,
@@ -39,6 +46,8 @@ impl RowWriter {
             null_text: Arc::clone(null_text),
             json: JsonRows::new(schema)?,
             text: CastText::new(zone),
+            dialect,
+            zone,
             buffer: Vec::new(),
             cell: String::new(),
             out: io::stdout(),
@@ -123,13 +132,11 @@ impl RowWriter {
         let mut table = Table::new(&self.names);
         for row in 0..rows.num_rows() {
             let mut cells = Vec::with_capacity(self.names.len());
-            for (column, field) in rows.columns().iter().zip(self.schema.fields()) {
-                cells.push(if column.is_null(row) {
+            for (column, field) in rows.columns().iter().zip(Arc::clone(&self.schema).fields()) {
+                cells.push(if absent(column, row) {
                     "<NULL>".to_owned()
                 } else {
-                    self.cell.clear();
-                    self.text.write(column, row, &mut self.cell)?;
-                    trim_value_text(field, &mut self.cell);
+                    self.value(column, field, row)?;
                     self.cell.clone()
                 });
             }
@@ -153,17 +160,16 @@ impl RowWriter {
     }
 
     fn csv_row(&mut self, rows: &RecordBatch, row: usize) -> Result<()> {
-        for (index, (column, field)) in rows.columns().iter().zip(self.schema.fields()).enumerate() {
+        let schema = Arc::clone(&self.schema);
+        for (index, (column, field)) in rows.columns().iter().zip(schema.fields()).enumerate() {
             if index > 0 {
                 self.buffer.push(b',');
             }
-            if column.is_null(row) {
+            if absent(column, row) {
                 self.buffer.extend_from_slice(self.null_text.as_bytes());
                 continue;
             }
-            self.cell.clear();
-            self.text.write(column, row, &mut self.cell)?;
-            trim_value_text(field, &mut self.cell);
+            self.value(column, field, row)?;
             // A value that reads like NULL is quoted, so that the two can be told apart.
             if self.cell == *self.null_text {
                 self.buffer.push(b'"');
@@ -177,11 +183,27 @@ impl RowWriter {
         Ok(())
     }
 
+    /// The text of a value, as the dialect writes it.
+    fn value(&mut self, column: &ArrayRef, field: &Field, row: usize) -> Result<()> {
+        self.cell.clear();
+        if self.dialect == Dialect::Spark {
+            return write_column_value(field, column, row, self.zone, &mut self.cell);
+        }
+        self.text.write(column, row, &mut self.cell)?;
+        trim_value_text(field, &mut self.cell);
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<()> {
         write_out(&mut self.out, &self.buffer)?;
         self.buffer.clear();
         Ok(())
     }
+}
+
+/// Whether there is no value; a column of no type has none.
+fn absent(column: &ArrayRef, row: usize) -> bool {
+    column.is_null(row) || column.data_type().is_null()
 }
 
 /// Writes and flushes; a reader that went away ends the query with a code of its own.

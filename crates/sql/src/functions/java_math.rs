@@ -6,7 +6,7 @@
 pub(super) use libm::{acos, asin, atan, log10};
 
 /// `Math.atan2`: where y is very much larger than a negative x, Java goes a way that the translation does not.
-pub(super) fn atan2(y: f64, x: f64) -> f64 {
+pub(crate) fn atan2(y: f64, x: f64) -> f64 {
     const PI_LOW: f64 = 1.224_646_799_147_353_2e-16;
     let high = |value: f64| (value.abs().to_bits() >> 32).cast_signed();
     let ordinary = !(x < 0.0 && x.is_finite() && y.is_finite() && y != 0.0 && (high(y) - high(x)) >> 20 > 60);
@@ -18,7 +18,7 @@ pub(super) fn atan2(y: f64, x: f64) -> f64 {
 }
 
 /// `Math.cosh`.
-pub(super) fn cosh(x: f64) -> f64 {
+pub(crate) fn cosh(x: f64) -> f64 {
     let x = x.abs();
     if x < 0.5 * std::f64::consts::LN_2 {
         let t = libm::expm1(x);
@@ -33,7 +33,7 @@ pub(super) fn cosh(x: f64) -> f64 {
 }
 
 /// `Math.sinh`.
-pub(super) fn sinh(x: f64) -> f64 {
+pub(crate) fn sinh(x: f64) -> f64 {
     if !x.is_finite() {
         return x;
     }
@@ -49,7 +49,7 @@ pub(super) fn sinh(x: f64) -> f64 {
 }
 
 /// `Math.tanh`.
-pub(super) fn tanh(x: f64) -> f64 {
+pub(crate) fn tanh(x: f64) -> f64 {
     if x.is_nan() {
         return x;
     }

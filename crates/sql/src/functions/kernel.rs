@@ -12,6 +12,8 @@ use datafusion::logical_expr::{
 };
 use headwater_change::TimeZone;
 
+use super::value::{Column, Value, column};
+use crate::typed::Context;
 use crate::types::SqlType;
 
 /// What a kernel is called with.
@@ -25,6 +27,8 @@ pub(crate) struct Call<'a> {
     pub(crate) result: &'a SqlType,
     /// The session's time zone, for what TIMESTAMP_LTZ means in it.
     pub(crate) zone: TimeZone,
+    /// Whether what cannot be computed fails (Spark's ANSI mode).
+    pub(crate) ansi: bool,
 }
 
 impl Call<'_> {
@@ -58,6 +62,54 @@ impl Call<'_> {
 /// Computes a column of [`Call::rows`] rows (or of one, for all) of the result's Arrow type.
 pub(crate) type Run = fn(&Call<'_>) -> Result<ArrayRef>;
 
+/// One row of arguments.
+pub(crate) struct Row<'a> {
+    pub(crate) values: &'a [Value],
+    /// Types of the arguments.
+    pub(crate) types: &'a [SqlType],
+    /// Type of the result.
+    pub(crate) result: &'a SqlType,
+    pub(crate) zone: TimeZone,
+    /// Whether what cannot be computed fails (Spark's ANSI mode).
+    pub(crate) ansi: bool,
+}
+
+impl Row<'_> {
+    pub(crate) fn value(&self, index: usize) -> &Value {
+        self.values.get(index).unwrap_or(&Value::Null)
+    }
+
+    pub(crate) fn type_of(&self, index: usize) -> &SqlType {
+        self.types.get(index).unwrap_or(&SqlType::Null)
+    }
+
+    pub(crate) fn text(&self, index: usize) -> &str {
+        self.value(index).text()
+    }
+
+    pub(crate) fn int(&self, index: usize) -> i64 {
+        self.value(index).int()
+    }
+
+    pub(crate) fn float(&self, index: usize) -> f64 {
+        self.value(index).float()
+    }
+}
+
+/// Computes the value of one row.
+pub(crate) type RowRun = fn(&Row<'_>) -> Result<Value>;
+
+/// How a function is computed.
+#[derive(Clone, Copy)]
+enum Body {
+    Columns(Run),
+    /// Row by row; with `nulls` also those in which an argument is NULL.
+    Rows {
+        run: RowRun,
+        nulls: bool,
+    },
+}
+
 /// A function with settled types. Two are the same if name, types and zone are.
 #[derive(Clone)]
 pub(crate) struct Kernel {
@@ -66,7 +118,10 @@ pub(crate) struct Kernel {
     result: SqlType,
     nullable: bool,
     zone: TimeZone,
-    run: Run,
+    ansi: bool,
+    /// Whether it has a result for every row.
+    total: bool,
+    body: Body,
     signature: Signature,
 }
 
@@ -74,7 +129,51 @@ impl Kernel {
     /// A function that is called `name` in messages and plans.
     pub(crate) fn new(name: impl Into<String>, result: SqlType, nullable: bool, zone: TimeZone, run: Run) -> Self {
         let signature = Signature::variadic_any(Volatility::Immutable);
-        Self { name: name.into(), types: Vec::new(), result, nullable, zone, run, signature }
+        let body = Body::Columns(run);
+        Self { name: name.into(), types: Vec::new(), result, nullable, zone, ansi: true, total: false, body, signature }
+    }
+
+    /// A function that is computed row by row, and is NULL where an argument is.
+    pub(crate) fn rows(
+        name: impl Into<String>,
+        result: SqlType,
+        nullable: bool,
+        context: Context<'_>,
+        run: RowRun,
+    ) -> Self {
+        let signature = Signature::variadic_any(Volatility::Immutable);
+        let body = Body::Rows { run, nulls: false };
+        let (zone, ansi) = (context.zone, context.ansi);
+        Self { name: name.into(), types: Vec::new(), result, nullable, zone, ansi, total: false, body, signature }
+    }
+
+    /// Whether what cannot be computed fails.
+    pub(crate) fn ansi(self, ansi: bool) -> Self {
+        Self { ansi, ..self }
+    }
+
+    /// The same, which is known to never fail.
+    pub(crate) fn total(self) -> Self {
+        Self { total: true, ..self }
+    }
+
+    /// Whether a call may fail for some values.
+    pub(crate) fn is_fallible(&self) -> bool {
+        !self.total
+    }
+
+    /// The same, computed where arguments are NULL, too.
+    pub(crate) fn with_nulls(mut self) -> Self {
+        if let Body::Rows { run, .. } = self.body {
+            self.body = Body::Rows { run, nulls: true };
+        }
+        self
+    }
+
+    /// From what type to what other one it takes values as they are, and in which zone; `None` if it computes more.
+    pub(crate) fn recast(&self) -> Option<(&SqlType, &SqlType, TimeZone)> {
+        let [from] = self.types.as_slice() else { return None };
+        self.name.starts_with("CAST AS ").then_some((from, &self.result, self.zone))
     }
 
     /// The call over arguments of these types.
@@ -96,7 +195,8 @@ impl std::fmt::Debug for Kernel {
 
 impl PartialEq for Kernel {
     fn eq(&self, other: &Self) -> bool {
-        (&self.name, &self.types, &self.result, self.zone) == (&other.name, &other.types, &other.result, other.zone)
+        (&self.name, &self.types, &self.result, self.zone, self.ansi)
+            == (&other.name, &other.types, &other.result, other.zone, other.ansi)
     }
 }
 
@@ -129,8 +229,12 @@ impl ScalarUDFImpl for Kernel {
         // Where all arguments are constant, one row is computed for all.
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if constant { 1 } else { args.number_rows };
-        let call = Call { args: &args.args, rows, types: &self.types, result: &self.result, zone: self.zone };
-        let column = (self.run)(&call)?;
+        let call =
+            Call { args: &args.args, rows, types: &self.types, result: &self.result, zone: self.zone, ansi: self.ansi };
+        let column = match self.body {
+            Body::Columns(run) => run(&call)?,
+            Body::Rows { run, nulls } => self.by_rows(&call, run, nulls)?,
+        };
         if column.data_type() != &self.result.arrow() || column.len() != rows {
             return exec_err!("{} gave {} rows of {}", self.name, column.len(), column.data_type());
         }
@@ -138,5 +242,29 @@ impl ScalarUDFImpl for Kernel {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&column, 0)?));
         }
         Ok(ColumnarValue::Array(column))
+    }
+}
+
+impl Kernel {
+    fn by_rows(&self, call: &Call<'_>, run: RowRun, nulls: bool) -> Result<ArrayRef> {
+        let columns = (0..call.len())
+            .map(|index| Column::new(&call.array(index)?, call.type_of(index)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut found = Vec::with_capacity(call.rows);
+        let mut values = Vec::with_capacity(columns.len());
+        for row in 0..call.rows {
+            values.clear();
+            for column in &columns {
+                values.push(column.at(row)?);
+            }
+            if !nulls && values.iter().any(Value::is_null) {
+                found.push(Value::Null);
+                continue;
+            }
+            let row =
+                Row { values: &values, types: &self.types, result: &self.result, zone: self.zone, ansi: self.ansi };
+            found.push(run(&row)?);
+        }
+        column(&found, &self.result)
     }
 }

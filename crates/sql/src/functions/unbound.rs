@@ -71,6 +71,10 @@ impl AggregateUDFImpl for Unbound {
         Ok(DataType::Null)
     }
 
+    fn supports_null_handling_clause(&self) -> bool {
+        true
+    }
+
     fn accumulator(&self, _args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         exec_err!("{} has no types yet", self.name)
     }

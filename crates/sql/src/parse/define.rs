@@ -21,6 +21,22 @@ pub struct CreateTable {
     pub(crate) like: Option<Like>,
 }
 
+impl CreateTable {
+    /// A table whose columns were not declared.
+    pub(crate) fn undeclared(name: TableReference, options: Vec<(String, String)>) -> Self {
+        Self {
+            name,
+            if_not_exists: false,
+            columns: Vec::new(),
+            watermark: None,
+            primary_key: Vec::new(),
+            partitioned_by: Vec::new(),
+            options,
+            like: None,
+        }
+    }
+}
+
 /// An expression, and its text.
 #[derive(Clone, Debug)]
 pub(crate) struct Written {

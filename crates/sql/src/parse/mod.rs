@@ -2,6 +2,7 @@
 //! its grammar has no watermarks, computed and metadata columns.
 
 mod define;
+mod spark;
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,11 +13,12 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 use headwater_change::{Error, Place, Result};
 
-use crate::dialect::FlinkDialect;
+use crate::dialect::Dialect;
 use crate::script::Script;
 pub(crate) use define::CreateView;
 pub(crate) use define::{ColumnDef, ColumnKind, CreateTable, Feature, Like, Merging};
 use define::{create, drop_statement, identifiers};
+pub(crate) use spark::CreateSource;
 
 /// One parsed statement.
 #[derive(Clone, Debug)]
@@ -25,6 +27,12 @@ pub enum Statement {
     CreateTable(Box<CreateTable>),
     /// `CREATE [TEMPORARY] VIEW`.
     CreateView(CreateView),
+    /// `CREATE VIEW … USING`, of Spark.
+    CreateSource(Box<CreateSource>),
+    /// `USE`, of Spark.
+    Use(TableReference),
+    /// What needs nothing done here, such as `CACHE TABLE`.
+    Nothing,
     /// `DROP TABLE` or `DROP VIEW`.
     Drop {
         /// What is dropped.
@@ -65,6 +73,8 @@ pub struct Insert {
     pub(crate) table: TableReference,
     pub(crate) columns: Vec<String>,
     pub(crate) query: Box<Query>,
+    /// Whether the rows of before go.
+    pub(crate) overwrite: bool,
 }
 
 /// How deep expressions and queries may be nested.
@@ -104,12 +114,16 @@ impl Reader<'_> {
 
 /// Parses statement number `index` of the script.
 pub fn parse(script: &Script, index: usize) -> Result<Statement> {
-    let dialect = FlinkDialect;
-    let parser = Parser::new(&dialect)
+    let dialect = script.dialect(index);
+    let parser = Parser::new(dialect.grammar())
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(script.tokens(index).to_vec());
     let mut parser = Reader { parser, script };
-    let parsed = statement(&mut parser).and_then(|statement| {
+    let parsed = match dialect {
+        Dialect::Flink => statement(&mut parser),
+        Dialect::Spark => spark::statement(&mut parser),
+    };
+    let parsed = parsed.and_then(|statement| {
         let rest = parser.peek_token();
         if rest.token == Token::EOF { Ok(statement) } else { parser.expected("end of statement", rest) }
     });
@@ -236,7 +250,7 @@ fn insert(parser: &mut Reader<'_>) -> Parsed<Insert> {
     } else {
         Vec::new()
     };
-    Ok(Insert { table, columns, query: parser.parse_query()? })
+    Ok(Insert { table, columns, query: parser.parse_query()?, overwrite: false })
 }
 
 fn statement_set(parser: &mut Reader<'_>) -> Parsed<Statement> {

@@ -19,7 +19,7 @@ fn level(op: &BinaryOperator) -> Option<u8> {
 }
 
 /// Puts a call in the place of an expression that is a chain of two operators or more.
-pub(super) fn flatten(expr: &mut Expr) {
+pub(crate) fn flatten(expr: &mut Expr) {
     let Expr::BinaryOp { op, left, .. } = expr else { return };
     let Some(wanted) = level(op) else { return };
     let chained = matches!(left.as_ref(), Expr::BinaryOp { op, .. } if level(op) == Some(wanted));

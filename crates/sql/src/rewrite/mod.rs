@@ -11,19 +11,22 @@
 //!
 //! Batch planning sees the same text, so both worlds agree on what a window is.
 
-mod chain;
+pub(crate) mod chain;
 mod forms;
 mod names;
+mod using;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, Query,
-    Select, SelectItem, SetExpr, SetOperator, SetQuantifier, TableFactor, VisitMut, VisitorMut,
+    Select, SelectItem, SetExpr, TableFactor, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
+
+pub(crate) use names::{Lookup, unique_columns};
 
 use crate::dialect::{FlinkDialect, TABLE_MARKER, call, plain_call};
 use crate::functions::aggregate;
@@ -42,7 +45,7 @@ pub(crate) fn rewrite_expr(expr: &mut Expr) -> Result<()> {
     finish(expr.visit(&mut Rewriter))
 }
 
-fn finish(flow: ControlFlow<Error>) -> Result<()> {
+pub(crate) fn finish(flow: ControlFlow<Error>) -> Result<()> {
     match flow {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -87,10 +90,6 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        if let Some(operation) = counted_operation(&query.body) {
-            let error = Error::usage("sql.unsupported", format!("{operation} ALL is not supported yet"));
-            return ControlFlow::Break(error.hint(format!("{operation} without ALL is")));
-        }
         fetch_as_limit(query);
         if let SetExpr::Values(values) = query.body.as_mut() {
             for cell in values.rows.iter_mut().flat_map(|row| row.content.iter_mut()) {
@@ -111,7 +110,7 @@ impl VisitorMut for Rewriter {
 }
 
 /// `FETCH NEXT n ROWS ONLY` is `LIMIT n`.
-fn fetch_as_limit(query: &mut Query) {
+pub(crate) fn fetch_as_limit(query: &mut Query) {
     let Some(Fetch { quantity: Some(quantity), percent: false, with_ties: false }) = &query.fetch else { return };
     match &mut query.limit_clause {
         None => {
@@ -124,22 +123,13 @@ fn fetch_as_limit(query: &mut Query) {
     query.fetch = None;
 }
 
-/// INTERSECT ALL or EXCEPT ALL, which count how often a row comes.
-fn counted_operation(body: &SetExpr) -> Option<&SetOperator> {
-    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return None };
-    match (op, set_quantifier) {
-        (SetOperator::Intersect | SetOperator::Except, SetQuantifier::All) => Some(op),
-        _ => counted_operation(left).or_else(|| counted_operation(right)),
-    }
-}
-
 fn unsupported(what: &str) -> Error {
     Error::usage("sql.unsupported", format!("{what} is not supported yet"))
         .hint("windows supported now: TUMBLE, as a table function or in GROUP BY")
 }
 
 /// The name of an unqualified function in upper case.
-fn function_name(function: &Function) -> Option<String> {
+pub(crate) fn function_name(function: &Function) -> Option<String> {
     match function.name.0.as_slice() {
         [part] => part.as_ident().map(|ident| ident.value.to_ascii_uppercase()),
         _ => None,
@@ -163,7 +153,7 @@ fn arguments(function: &Function, order: &[&str]) -> Option<BTreeMap<String, Exp
     Some(found)
 }
 
-fn positional(function: &Function) -> Option<Vec<Expr>> {
+pub(crate) fn positional(function: &Function) -> Option<Vec<Expr>> {
     let FunctionArguments::List(list) = &function.args else { return None };
     list.args
         .iter()

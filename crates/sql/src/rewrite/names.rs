@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor,
+    Expr, Ident, OrderBy, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor,
 };
 use headwater_change::{Error, Result};
 
 use super::is_window_bound;
+use super::using::{self, Column, Known};
 
 /// Columns of a table by its name, where it is known.
 pub(crate) type Lookup<'a> = dyn Fn(&str) -> Option<Vec<String>> + 'a;
@@ -31,12 +32,15 @@ fn of_query(query: &mut Query, lookup: &Lookup<'_>, scope: &Scope) -> Result<Col
             scope.insert(table.alias.name.value.clone(), columns);
         }
     }
-    of_body(&mut query.body, lookup, &scope)
+    match query.body.as_mut() {
+        SetExpr::Select(select) => of_select(select, query.order_by.as_mut(), lookup, &scope),
+        body => of_body(body, lookup, &scope),
+    }
 }
 
 fn of_body(body: &mut SetExpr, lookup: &Lookup<'_>, scope: &Scope) -> Result<Columns> {
     Ok(match body {
-        SetExpr::Select(select) => of_select(select, lookup, scope)?,
+        SetExpr::Select(select) => of_select(select, None, lookup, scope)?,
         SetExpr::Query(query) => of_query(query, lookup, scope)?,
         SetExpr::SetOperation { left, right, .. } => {
             let columns = of_body(left, lookup, scope)?;
@@ -57,14 +61,21 @@ type Source = (Option<String>, Columns);
 fn of_factor(factor: &mut TableFactor, lookup: &Lookup<'_>, scope: &Scope) -> Result<Source> {
     Ok(match factor {
         TableFactor::Table { name, alias, .. } => {
-            let name = name.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone());
-            let columns = name.as_deref().and_then(|name| scope.get(name).cloned().or_else(|| lookup(name)));
+            let parts: Vec<&str> =
+                name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect();
+            let whole = parts.join(".");
+            let columns = scope.get(&whole).cloned().or_else(|| lookup(&whole));
+            let name = parts.last().map(|name| (*name).to_owned());
             let called = alias.as_ref().map(|alias| alias.name.value.clone()).or(name);
             (called, renamed(columns, alias.as_ref()))
         }
         TableFactor::Derived { subquery, alias, .. } => {
             let columns = of_query(subquery, lookup, scope)?;
             (alias.as_ref().map(|alias| alias.name.value.clone()), renamed(columns, alias.as_ref()))
+        }
+        TableFactor::NestedJoin { table_with_joins, .. } => {
+            table_with_joins.joins.iter_mut().try_for_each(using::shares)?;
+            (None, None)
         }
         _ => (None, None),
     })
@@ -80,22 +91,30 @@ fn renamed(columns: Columns, alias: Option<&TableAlias>) -> Columns {
     }
 }
 
-fn of_select(select: &mut Select, lookup: &Lookup<'_>, scope: &Scope) -> Result<Columns> {
+fn of_select(select: &mut Select, order: Option<&mut OrderBy>, lookup: &Lookup<'_>, scope: &Scope) -> Result<Columns> {
     let mut sources: Vec<Source> = Vec::new();
+    let mut columns: Known = Some(Vec::new());
     for from in &mut select.from {
-        sources.push(of_factor(&mut from.relation, lookup, scope)?);
+        let source = of_factor(&mut from.relation, lookup, scope)?;
+        let mut found = all(&source);
+        sources.push(source);
         for join in &mut from.joins {
-            sources.push(of_factor(&mut join.relation, lookup, scope)?);
+            let source = of_factor(&mut join.relation, lookup, scope)?;
+            found = using::joined(found, join, all(&source))?;
+            sources.push(source);
         }
+        columns = columns.zip(found).map(|(before, found)| [before, found].concat());
     }
+    using::resolve(select, columns.as_deref().unwrap_or_default());
     let mut items: Vec<(String, SelectItem)> = Vec::new();
     for item in &select.projection {
-        let Some(found) = named(item, &sources) else { return Ok(None) };
+        let Some(found) = named(item, &sources, columns.as_deref()) else { return Ok(None) };
         items.extend(found);
     }
     refuse_second_window(select, &items)?;
     let mut names: Vec<String> = Vec::with_capacity(items.len());
-    let mut changed = false;
+    // The engine below has no shared columns any more: what `*` stands for is written out.
+    let mut changed = columns.iter().flatten().any(|column| column.shared);
     for (name, _) in &items {
         let taken = |candidate: &String| names.contains(candidate) || items.iter().any(|(other, _)| other == candidate);
         let fresh = if names.contains(name) {
@@ -114,6 +133,11 @@ fn of_select(select: &mut Select, lookup: &Lookup<'_>, scope: &Scope) -> Result<
         );
         select.projection = renamed.collect();
     }
+    if let Some(order) = order {
+        // A name of the result is meant before one of the tables.
+        let hidden = columns.into_iter().flatten().filter(|column| !names.contains(&column.name));
+        using::resolve_order(order, &hidden.collect::<Vec<_>>());
+    }
     Ok(Some(names))
 }
 
@@ -131,32 +155,43 @@ fn refuse_second_window(select: &Select, items: &[(String, SelectItem)]) -> Resu
     Ok(())
 }
 
-/// The columns that an item stands for, each with its name; `None` where that is not known here.
-fn named(item: &SelectItem, sources: &[Source]) -> Option<Vec<(String, SelectItem)>> {
-    let all = |(called, columns): &Source| -> Option<Vec<(String, SelectItem)>> {
-        let columns = columns.as_ref()?.iter().map(|column| {
-            let ident = Ident::with_quote('`', column.as_str());
-            let expr = match called {
-                Some(table) => Expr::CompoundIdentifier(vec![Ident::with_quote('`', table.as_str()), ident]),
-                None => Expr::Identifier(ident),
-            };
-            (column.clone(), SelectItem::UnnamedExpr(expr))
-        });
-        Some(columns.collect())
+/// The columns of a table as expressions.
+fn all((called, columns): &Source) -> Known {
+    let columns = columns.as_ref()?.iter().map(|name| {
+        let ident = Ident::with_quote('`', name.as_str());
+        let expr = match called {
+            Some(table) => Expr::CompoundIdentifier(vec![Ident::with_quote('`', table.as_str()), ident]),
+            None => Expr::Identifier(ident),
+        };
+        Column { name: name.clone(), expr, shared: false }
+    });
+    Some(columns.collect())
+}
+
+/// A column as an item of a projection.
+fn as_item(column: Column) -> (String, SelectItem) {
+    let item = match column.expr {
+        expr @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_)) => SelectItem::UnnamedExpr(expr),
+        expr => SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('`', column.name.as_str()) },
     };
+    (column.name, item)
+}
+
+/// The columns that an item stands for, each with its name; `None` where that is not known here.
+fn named(item: &SelectItem, sources: &[Source], columns: Option<&[Column]>) -> Option<Vec<(String, SelectItem)>> {
     match item {
         SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(vec![(ident.value.clone(), item.clone())]),
         SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => {
             parts.last().map(|ident| vec![(ident.value.clone(), item.clone())])
         }
         SelectItem::ExprWithAlias { alias, .. } => Some(vec![(alias.value.clone(), item.clone())]),
-        SelectItem::Wildcard(_) => {
-            let found = sources.iter().map(all).collect::<Option<Vec<_>>>()?;
-            Some(found.into_iter().flatten().collect())
-        }
+        // What is left out is not known here.
+        SelectItem::Wildcard(options) if options.opt_except.is_some() => None,
+        SelectItem::Wildcard(_) => Some(columns?.iter().cloned().map(as_item).collect()),
         SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
             let table = name.0.last()?.as_ident()?.value.as_str();
-            all(sources.iter().find(|(called, _)| called.as_deref() == Some(table))?)
+            let found = all(sources.iter().find(|(called, _)| called.as_deref() == Some(table))?)?;
+            Some(found.into_iter().map(as_item).collect())
         }
         _ => None,
     }

@@ -7,15 +7,28 @@ use datafusion::sql::sqlparser::ast::Query;
 use headwater_change::Error;
 
 use super::{Goal, Planned, Session, ours, unknown_column};
-use crate::catalog::{Entry, Table};
+use crate::catalog::{Connectors, Entry, Table};
+use crate::dialect::Dialect;
 use crate::functions::cast::implicit;
 use crate::parse::Insert;
+use crate::script::Script;
 use crate::typed::{Context, Typed, convert, null};
 use crate::types::SqlType;
 
 impl Session {
-    pub(super) fn plan_inserts(&self, inserts: Vec<Insert>) -> Planned<Vec<Goal>> {
+    pub(super) fn plan_inserts(
+        &self,
+        inserts: Vec<Insert>,
+        script: &Script,
+        connectors: &dyn Connectors,
+    ) -> Planned<Vec<Goal>> {
         let goal = |insert: Insert| {
+            if self.dialect == Dialect::Spark {
+                let written = self.written_name(&insert.table, script);
+                let table = self.target(&insert.table, &written, insert.overwrite, connectors)?;
+                let plan = self.sink_rows(&table, &insert.columns, *insert.query)?;
+                return Ok(Goal { plan, target: Some(table) });
+            }
             let Entry::Table(table) = self.catalog.resolve(&insert.table).map_err(ours)?.clone() else {
                 return Err(ours(Error::usage("sql.insert", format!("'{}' is a view", insert.table.table()))));
             };
@@ -29,6 +42,12 @@ impl Session {
             Ok(Goal { plan, target: Some(table) })
         };
         inserts.into_iter().map(goal).collect()
+    }
+
+    /// A table's name in the case in which it is written: the first place in the script where its words stand so.
+    fn written_name(&self, name: &datafusion::common::TableReference, script: &Script) -> Vec<String> {
+        let parts = [name.catalog(), name.schema(), Some(name.table())].into_iter().flatten();
+        parts.map(|part| script.as_written(part).unwrap_or_else(|| part.to_owned())).collect()
     }
 
     /// The query's columns as the table wants them: by position, cast, missing ones NULL.
@@ -73,7 +92,11 @@ impl Session {
 /// A query column as the sink's column wants it; only casts that Flink does by itself.
 fn fit(context: Context<'_>, value: Typed, column: &Column, field: &Field) -> Planned<Expr> {
     let target = SqlType::of(field);
-    if !implicit(&value.sql_type, &target) {
+    let assignable = match context.dialect {
+        Dialect::Flink => implicit(&value.sql_type, &target),
+        Dialect::Spark => assignable(&value.sql_type, &target),
+    };
+    if !assignable {
         return Err(ours(
             Error::usage(
                 "sql.insert_types",
@@ -83,4 +106,19 @@ fn fit(context: Context<'_>, value: Typed, column: &Column, field: &Field) -> Pl
         ));
     }
     convert(context, value, &target).map(|converted| converted.expr).map_err(ours)
+}
+
+/// Whether Spark stores such values there (its ANSI policy): what does not fit fails at the row.
+fn assignable(from: &SqlType, to: &SqlType) -> bool {
+    match (from, to) {
+        (SqlType::Null, _) => true,
+        (from, to) if from == to => true,
+        (from, to) if from.is_numeric() && to.is_numeric() => true,
+        (SqlType::Boolean, to) | (to, SqlType::Boolean) => to.is_text(),
+        (SqlType::Other(_), _) => false,
+        (from, to) if to.is_text() => !from.is_bytes(),
+        (SqlType::Date, to) => to.is_timestamp(),
+        (from, SqlType::Date) => from.is_timestamp(),
+        (from, to) => from.is_timestamp() && to.is_timestamp() || from.is_bytes() && to.is_bytes(),
+    }
 }

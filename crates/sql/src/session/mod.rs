@@ -4,8 +4,10 @@ mod define;
 mod insert;
 mod like;
 mod show;
+pub(crate) mod spark;
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
@@ -19,6 +21,7 @@ use crate::bind::{Binder, parser_options};
 use crate::catalog::{Catalog, Connectors, Entry, Table};
 use crate::convert::{Converter, unique_names};
 use crate::diagnose;
+use crate::dialect::Dialect;
 use crate::functions::{Functions, ValueText};
 use crate::optimize::optimize;
 use crate::parse::{Statement, parse};
@@ -27,6 +30,8 @@ use crate::rewrite::{add_window_end, rewrite_expr, rewrite_query};
 use crate::script::Script;
 use crate::settings::Settings;
 use crate::typed::{Context, Typed};
+
+use spark::SparkSettings;
 
 /// What a statement comes to.
 #[derive(Debug)]
@@ -66,6 +71,8 @@ pub struct Pipeline {
 pub struct Job {
     /// In the order of the script.
     pub queries: Vec<BatchQuery>,
+    /// Whose text its values have.
+    pub dialect: Dialect,
     goals: Vec<Goal>,
 }
 
@@ -105,7 +112,13 @@ fn unwrapped(error: DataFusionError) -> Error {
 pub struct Session {
     catalog: Catalog,
     functions: Functions,
+    spark_functions: Functions,
     settings: Settings,
+    spark: SparkSettings,
+    /// Of the statement that is planned.
+    dialect: Dialect,
+    /// When that statement began.
+    now: i64,
     text: ValueText,
 }
 
@@ -117,18 +130,48 @@ pub(crate) type Planned<T> = std::result::Result<T, DataFusionError>;
 impl Session {
     /// An empty session; `text` writes values as `CAST(x AS STRING)` gives them.
     pub fn new(text: ValueText) -> Result<Self> {
-        Ok(Self { catalog: Catalog::default(), functions: Functions::new(), settings: Settings::new()?, text })
+        Ok(Self {
+            catalog: Catalog::default(),
+            functions: Functions::of(Dialect::Flink),
+            spark_functions: Functions::of(Dialect::Spark),
+            settings: Settings::new()?,
+            spark: SparkSettings::default(),
+            dialect: Dialect::Flink,
+            now: 0,
+            text,
+        })
     }
 
     /// What the meaning of expressions depends on now.
     fn context(&self) -> Planned<Context<'_>> {
-        let zone = TimeZone::parse(self.settings.time_zone()).map_err(ours)?;
-        Ok(Context { functions: &self.functions, zone, text: self.text, outer: None })
+        let zone = TimeZone::parse(self.time_zone()).map_err(ours)?;
+        let (dialect, ansi) = (self.dialect, self.spark.ansi());
+        Ok(Context { functions: self.functions(), dialect, ansi, zone, text: self.text, now: self.now, outer: None })
     }
 
     /// The session's settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The same, to be changed from outside of scripts.
+    pub fn settings_mut(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// The zone in which times of the last statement's dialect are seen.
+    pub fn time_zone(&self) -> &str {
+        match (self.dialect, self.spark.time_zone()) {
+            (Dialect::Spark, Some(zone)) => zone,
+            _ => self.settings.time_zone(),
+        }
+    }
+
+    fn functions(&self) -> &Functions {
+        match self.dialect {
+            Dialect::Flink => &self.functions,
+            Dialect::Spark => &self.spark_functions,
+        }
     }
 
     /// Executes or plans statement `index` of a script. With `show_window_end` a windowed SELECT that shows none of its
@@ -152,89 +195,146 @@ impl Session {
         show_window_end: bool,
     ) -> Result<Outcome> {
         let statement = parse(script, index)?;
-        self.statement(statement, connectors, show_window_end).map_err(|error| match diagnose::external(error) {
-            Ok(error) if error.place().is_some() && !matches!(error.place(), Some(headwater_change::Place::Sql(_))) => {
-                locate_option(script, index, error)
+        self.dialect = script.dialect(index);
+        self.now = now();
+        self.statement(script, statement, connectors, show_window_end).map_err(|error| {
+            match diagnose::external(error) {
+                Ok(error)
+                    if error.place().is_some() && !matches!(error.place(), Some(headwater_change::Place::Sql(_))) =>
+                {
+                    locate_option(script, index, error)
+                }
+                Ok(error) => diagnose::planning(script, index, DataFusionError::External(Box::new(error))),
+                Err(error) => diagnose::planning(script, index, error),
             }
-            Ok(error) => diagnose::planning(script, index, DataFusionError::External(Box::new(error))),
-            Err(error) => diagnose::planning(script, index, error),
         })
     }
 
     fn statement(
         &mut self,
+        script: &Script,
         statement: Statement,
         connectors: &dyn Connectors,
         show_window_end: bool,
     ) -> Planned<Outcome> {
         match statement {
             Statement::CreateTable(table) => self.create_table(*table, connectors),
-            Statement::CreateView(view) => self.create_view(view),
+            Statement::CreateView(view) => {
+                self.discovered(&view.query, script, connectors)?;
+                self.create_view(view)
+            }
+            Statement::CreateSource(source) => self.create_source(*source, connectors),
+            Statement::Use(name) => {
+                self.spark.database = Some(name.table().to_owned());
+                Ok(Outcome::Done(None))
+            }
+            Statement::Nothing => Ok(Outcome::Done(None)),
             Statement::Drop { name, view, if_exists } => self.drop_entry(&name, view, if_exists),
             Statement::Insert(inserts) => {
-                let goals = self.plan_inserts(inserts)?;
+                for insert in &inserts {
+                    self.discovered(&insert.query, script, connectors)?;
+                }
+                let goals = self.plan_inserts(inserts, script, connectors)?;
                 self.outcome(goals)
             }
             Statement::Query(query) => {
+                self.discovered(&query, script, connectors)?;
                 let goal = self.plan_select(*query, show_window_end)?;
                 self.outcome(vec![goal])
             }
             Statement::Set(None) => {
-                let rows = self.settings.iter().map(|(key, value)| vec![key.to_owned(), value.to_owned()]).collect();
+                let all = self.settings.iter().chain(self.spark.iter());
+                let rows = all.map(|(key, value)| vec![key.to_owned(), value.to_owned()]).collect();
                 Ok(Outcome::Listing { columns: vec!["key", "value"], rows })
+            }
+            Statement::Set(Some((key, value))) if key.to_lowercase().starts_with("spark.") => {
+                self.spark.set(&key.to_lowercase(), &value).map_err(ours)?;
+                Ok(Outcome::Done(None))
             }
             Statement::Set(Some((key, value))) => {
                 self.settings.set(&key, &value).map_err(ours)?;
+                Ok(Outcome::Done(None))
+            }
+            Statement::Reset(Some(key)) if key.to_lowercase().starts_with("spark.") => {
+                self.spark.remove(&key);
                 Ok(Outcome::Done(None))
             }
             Statement::Reset(key) => {
                 self.settings.reset(key.as_deref()).map_err(ours)?;
                 Ok(Outcome::Done(None))
             }
-            Statement::Explain(inner) => match self.statement(*inner, connectors, show_window_end)? {
+            Statement::Explain(inner) => match self.statement(script, *inner, connectors, show_window_end)? {
                 Outcome::Stream(pipeline) => Ok(Outcome::Text(pipeline.plan.to_string())),
                 Outcome::Batch(job) => Ok(Outcome::Explain(job)),
                 _ => Err(ours(Error::usage("sql.explain", "EXPLAIN takes a query or an INSERT"))),
             },
             Statement::ShowTables => Ok(self.list("table name", |_| true)),
             Statement::ShowViews => Ok(self.list("view name", |entry| matches!(entry, Entry::View(_)))),
-            Statement::Describe(name) => self.describe(&name),
+            Statement::Describe(name) => {
+                self.discover_name(&name, script, connectors)?;
+                self.describe(&name)
+            }
             Statement::ShowCreate { name, view } => self.show_create(&name, view),
         }
     }
 
     /// Plans a single expression over the columns of `schema`.
     fn expr(&self, mut expr: ast::Expr, schema: &DFSchema) -> Planned<Typed> {
-        rewrite_expr(&mut expr).map_err(ours)?;
-        let binder = Binder::new(&self.catalog, &self.functions);
+        match self.dialect {
+            Dialect::Flink => rewrite_expr(&mut expr),
+            Dialect::Spark => crate::spark::rewrite::rewrite_expr(&mut expr),
+        }
+        .map_err(ours)?;
+        let binder = Binder::new(&self.catalog, self.functions());
         let planner = SqlToRel::new_with_options(&binder, parser_options());
         let expr = planner.sql_to_expr(expr, schema, &mut PlannerContext::new())?;
         self.context()?.single(&expr, schema)
     }
 
     fn plan_query(&self, mut query: Query) -> Planned<LogicalPlan> {
-        rewrite_query(&mut query, &|name| self.column_names(name)).map_err(ours)?;
+        self.rewritten(&mut query)?;
         self.plan_rewritten(query)
     }
 
+    /// The dialect's forms as plain SQL.
+    fn rewritten(&self, query: &mut Query) -> Planned<()> {
+        let lookup = |name: &str| self.column_names(name);
+        match self.dialect {
+            Dialect::Flink => rewrite_query(query, &lookup),
+            Dialect::Spark => crate::spark::rewrite::rewrite_query(query, &lookup),
+        }
+        .map_err(ours)
+    }
+
+    /// Makes tables of servers known that a query of Spark's names.
+    fn discovered(&mut self, query: &Query, script: &Script, connectors: &dyn Connectors) -> Planned<()> {
+        match self.dialect {
+            Dialect::Flink => Ok(()),
+            Dialect::Spark => self.discover(query, script, connectors),
+        }
+    }
+
     fn column_names(&self, table: &str) -> Option<Vec<String>> {
-        let schema = self.catalog.get(table).ok()?.schema();
+        // Tables of servers are known by their whole names.
+        let own = || table.rsplit('.').next().and_then(|name| self.catalog.get(name).ok());
+        let schema = self.catalog.get(table).ok().or_else(own)?.schema();
         Some(schema.fields().iter().map(|field| field.name().clone()).collect())
     }
 
     fn plan_rewritten(&self, query: Query) -> Planned<LogicalPlan> {
-        let binder = Binder::new(&self.catalog, &self.functions);
+        let binder = Binder::new(&self.catalog, self.functions());
         let planner = SqlToRel::new_with_options(&binder, parser_options());
         planner.sql_statement_to_plan(ast::Statement::Query(Box::new(query)))
     }
 
     fn plan_select(&self, mut query: Query, show_window_end: bool) -> Planned<Goal> {
-        rewrite_query(&mut query, &|name| self.column_names(name)).map_err(ours)?;
-        if show_window_end {
+        self.rewritten(&mut query)?;
+        if show_window_end && self.dialect == Dialect::Flink {
             add_window_end(&mut query);
         }
         let plan = self.context()?.plan(self.plan_rewritten(query)?)?;
-        if let Some(field) = plan.schema().fields().iter().find(|field| field.data_type().is_null()) {
+        let untyped = plan.schema().fields().iter().find(|field| field.data_type().is_null());
+        if let Some(field) = untyped.filter(|_| self.dialect == Dialect::Flink) {
             return Err(ours(
                 Error::usage("sql.null", format!("the column '{}' is NULL of no type", field.name()))
                     .hint("give it one: CAST(NULL AS INT)"),
@@ -245,17 +345,27 @@ impl Session {
 
     /// What is to be computed, for the engine of the session's mode.
     fn outcome(&self, goals: Vec<Goal>) -> Planned<Outcome> {
-        if !self.settings.batch() {
+        if !self.settings.batch() && self.dialect == Dialect::Flink {
             return pipeline(&goals, false).map(|pipeline| Outcome::Stream(Box::new(pipeline))).map_err(ours);
         }
         let query = |goal: &Goal| -> Planned<BatchQuery> {
-            let plan = batch::plan(goal.plan.clone())?;
+            let settled = match self.dialect {
+                Dialect::Flink => goal.plan.clone(),
+                Dialect::Spark => crate::spark::fold::plan(goal.plan.clone())?,
+            };
+            let plan = batch::plan(settled)?;
             let schema = unique_names(plan.schema().as_arrow());
             Ok(BatchQuery { plan, schema, target: goal.target.as_ref().map(|table| table.sink_spec()) })
         };
         let queries = goals.iter().map(query).collect::<Planned<Vec<_>>>()?;
-        Ok(Outcome::Batch(Box::new(Job { queries, goals })))
+        Ok(Outcome::Batch(Box::new(Job { queries, goals, dialect: self.dialect })))
     }
+}
+
+/// Microseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// Puts the place of an option into the text.

@@ -9,8 +9,10 @@ use headwater_change::secret::{STARS, is_secret};
 
 use super::{Outcome, Planned, Session, ours};
 use crate::catalog::{DEFAULT_CATALOG, DEFAULT_DATABASE, Entry};
+use crate::dialect::Dialect;
 use crate::parse::{ColumnDef, ColumnKind, CreateTable};
-use crate::types::type_name;
+use crate::spark::types::name as spark_name;
+use crate::types::{SqlType, type_name};
 
 impl Session {
     pub(super) fn list(&self, column: &'static str, keep: impl Fn(&Entry) -> bool) -> Outcome {
@@ -26,6 +28,13 @@ impl Session {
             Entry::View(_) => None,
         };
         let schema = entry.schema();
+        if self.dialect == Dialect::Spark {
+            let fields = schema.fields().iter();
+            // Comments of columns are not kept.
+            let row = |field: &FieldRef| vec![field.name().clone(), spark_name(&SqlType::of(field)), "NULL".to_owned()];
+            let columns = vec!["col_name", "data_type", "comment"];
+            return Ok(Outcome::Listing { columns, rows: fields.map(row).collect() });
+        }
         let rows = schema.fields().iter().enumerate().map(|(index, field)| {
             let key = table.is_some_and(|table| table.primary_key.contains(field.name()));
             let declared = table.map(|table| &table.declared);

@@ -12,10 +12,13 @@ use headwater_change::{Error, Result, suggest};
 
 use super::literal::{self, null};
 use super::{Context, Typed};
+use crate::dialect::Dialect;
 use crate::functions::arithmetic::{self, Arithmetic};
 use crate::functions::cast::cast;
 use crate::functions::compare::compare;
-use crate::types::{SqlType, common_type};
+use crate::functions::kernel::Kernel;
+use crate::spark::operators as spark;
+use crate::types::{STRING, SqlType, common_type};
 
 impl Context<'_> {
     /// An expression over the columns of `schema` with its type.
@@ -32,7 +35,7 @@ impl Context<'_> {
                     .map_err(|error| Error::bug("sql.column", format!("the column '{column}'")).caused_by(error))?;
                 Typed::new(expr.clone(), SqlType::of(field), field.is_nullable())
             }
-            Expr::Literal(value, metadata) => literal::literal(value, metadata.as_ref())?,
+            Expr::Literal(value, metadata) => literal::literal(self.dialect, value, metadata.as_ref())?,
             Expr::ScalarFunction(call) => {
                 let args = call.args.iter().map(typed).collect::<Result<Vec<_>>>()?;
                 self.call(call.func.name(), args)?
@@ -51,6 +54,7 @@ impl Context<'_> {
             Expr::IsNotTrue(inner) => truth(inner, Expr::IsNotTrue)?,
             Expr::IsNotFalse(inner) => truth(inner, Expr::IsNotFalse)?,
             Expr::IsNotUnknown(inner) => truth(inner, Expr::IsNotUnknown)?,
+            Expr::Negative(inner) if self.dialect == Dialect::Spark => spark::negate(*self, typed(inner)?)?,
             Expr::Negative(inner) => self.folded(arithmetic::negate(*self, typed(inner)?)?),
             Expr::Between(between) => self.between(between, schema)?,
             Expr::InList(list) => self.in_list(list, schema)?,
@@ -74,17 +78,17 @@ impl Context<'_> {
             let error = Error::usage("sql.unknown_function", format!("the function {} is not known", shown(name)));
             return Err(match suggest(name, names.iter().map(String::as_str)) {
                 Some(meant) => error.hint(format!("did you mean {}?", meant.to_uppercase())),
-                None => error.hint("docs/reference/functions.md lists the functions"),
+                None => error.hint(format!("docs/reference/{} lists the functions", self.dialect.functions_page())),
             });
         };
-        bind(*self, args).map(|typed| self.folded(typed))
+        bind.apply(*self, args).map(|typed| self.folded(typed))
     }
 
     /// Operands of one operator, from the left.
     fn operands(&self, operator: Operator, args: Vec<Typed>) -> Result<Typed> {
         match operator {
             Operator::And | Operator::Or => {
-                if args.iter().any(|arg| arg.sql_type == SqlType::Null) {
+                if self.dialect == Dialect::Flink && args.iter().any(|arg| arg.sql_type == SqlType::Null) {
                     return Err(Error::usage("sql.null", format!("NULL has no type beside {operator}"))
                         .hint("write CAST(NULL AS BOOLEAN)"));
                 }
@@ -102,6 +106,16 @@ impl Context<'_> {
     }
 
     pub(super) fn binary(&self, operator: Operator, left: Typed, right: Typed) -> Result<Typed> {
+        let computes = matches!(
+            operator,
+            Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo
+        );
+        if self.dialect == Dialect::Spark {
+            return match computes {
+                true => spark::arithmetic(*self, operator, left, right, spark::Manner::Session),
+                false => spark::compare(*self, operator, left, right),
+            };
+        }
         match operator {
             Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide | Operator::Modulo => {
                 arithmetic::arithmetic(*self, operator, left, right).map(|typed| self.folded(typed))
@@ -151,6 +165,9 @@ impl Context<'_> {
     fn in_list(&self, list: &InList, schema: &DFSchema) -> Result<Typed> {
         let value = self.expr(&list.expr, schema)?;
         let items = list.list.iter().map(|item| self.expr(item, schema)).collect::<Result<Vec<_>>>()?;
+        if self.dialect == Dialect::Spark {
+            return self.in_list_of_spark(value, items, list.negated);
+        }
         // Text in the list of a number is read as one (Flink's rule for IN alone).
         let read = |item: Typed| match value.sql_type.is_numeric() && item.sql_type.is_text() {
             true => convert(*self, item, &value.sql_type),
@@ -175,6 +192,48 @@ impl Context<'_> {
         Ok(negated(found, list.negated))
     }
 
+    /// All as the type that they have in common.
+    fn in_list_of_spark(&self, value: Typed, items: Vec<Typed>, negated: bool) -> Result<Typed> {
+        let types = || items.iter().map(|item| &item.sql_type).chain([&value.sql_type]);
+        let common = self.common(types()).ok_or_else(|| {
+            let shown: Vec<String> = types().map(crate::spark::types::name).collect();
+            Error::usage("sql.types", format!("the values of IN have no common type: {}", shown.join(", ")))
+        })?;
+        let nullable = value.nullable || items.iter().any(|item| item.nullable);
+        let plain = common.is_text() || common.is_integer() || matches!(common, SqlType::Date | SqlType::Decimal(..));
+        if !plain {
+            let equals = items.into_iter().map(|item| self.binary(Operator::Eq, value.clone(), item));
+            let found = self.operands(Operator::Or, equals.collect::<Result<Vec<_>>>()?)?;
+            return Ok(self::negated(found, negated));
+        }
+        let items = items.into_iter().map(|item| convert(*self, item, &common).map(|item| self.fold(item).expr));
+        let items = items.collect::<Result<Vec<_>>>()?;
+        let value = convert(*self, value, &common)?;
+        let found = Expr::InList(InList { expr: Box::new(value.expr), list: items, negated });
+        Ok(Typed::new(found, SqlType::Boolean, nullable))
+    }
+
+    /// The type that values of all types are given as, by the dialect's rules.
+    pub(crate) fn common<'a>(&self, types: impl IntoIterator<Item = &'a SqlType>) -> Option<SqlType> {
+        match self.dialect {
+            Dialect::Flink => common_type(types),
+            Dialect::Spark => crate::spark::types::widest(types),
+        }
+    }
+
+    /// A whole number as a constant.
+    pub(crate) fn number(&self, number: i64) -> Typed {
+        match i32::try_from(number) {
+            Ok(number) => literal::constant(ScalarValue::Int32(Some(number)), SqlType::Int),
+            Err(_) => literal::constant(ScalarValue::Int64(Some(number)), SqlType::BigInt),
+        }
+    }
+
+    /// A text as a constant.
+    pub(crate) fn string(&self, text: &str) -> Typed {
+        literal::constant(ScalarValue::Utf8(Some(text.to_owned())), STRING)
+    }
+
     fn case(&self, case: &Case, schema: &DFSchema) -> Result<Typed> {
         let operand = case.expr.as_ref().map(|operand| self.expr(operand, schema)).transpose()?;
         let mut branches = Vec::with_capacity(case.when_then_expr.len());
@@ -182,6 +241,9 @@ impl Context<'_> {
             let when = self.expr(when, schema)?;
             let when = match &operand {
                 Some(operand) => self.binary(Operator::Eq, operand.clone(), when)?,
+                None if self.dialect == Dialect::Spark && when.sql_type == SqlType::Null => {
+                    return Err(Error::usage("sql.null", "NULL is no condition").hint("write CAST(NULL AS BOOLEAN)"));
+                }
                 None => boolean(when)?,
             };
             branches.push((when, self.expr(then, schema)?));
@@ -193,12 +255,13 @@ impl Context<'_> {
     /// CASE over conditions that are BOOLEAN; the type is what all results have in common.
     pub(crate) fn branches(&self, branches: Vec<(Typed, Typed)>, otherwise: Option<Typed>) -> Result<Typed> {
         let results = || branches.iter().map(|(_, then)| then).chain(&otherwise);
-        let common = common_type(results().map(|result| &result.sql_type));
-        let common = common.filter(|common| *common != SqlType::Null).ok_or_else(|| {
-            let shown: Vec<String> = results().map(|result| result.sql_type.to_string()).collect();
-            Error::usage("sql.types", format!("the results of CASE have no common type: {}", shown.join(", ")))
-                .hint("CAST the results to one type")
-        })?;
+        let common = self.common(results().map(|result| &result.sql_type));
+        let common =
+            common.filter(|common| self.dialect == Dialect::Spark || *common != SqlType::Null).ok_or_else(|| {
+                let shown: Vec<String> = results().map(|result| result.sql_type.to_string()).collect();
+                Error::usage("sql.types", format!("the results of CASE have no common type: {}", shown.join(", ")))
+                    .hint("CAST the results to one type")
+            })?;
         let nullable = otherwise.is_none() || results().any(|result| result.nullable);
         let mut when_then = Vec::with_capacity(branches.len());
         for (when, then) in branches {
@@ -225,6 +288,12 @@ impl Context<'_> {
 
     /// A call over constants as its value. One that fails stays a call: it may stand behind a guard.
     fn folded(&self, typed: Typed) -> Typed {
+        // Spark counts the digits of constants as they are written; `spark::fold` computes them later.
+        if self.dialect == Dialect::Spark { typed } else { self.fold(typed) }
+    }
+
+    /// The same in every dialect.
+    pub(crate) fn fold(&self, typed: Typed) -> Typed {
         let constant = match &typed.expr {
             Expr::ScalarFunction(call) => call.args.iter().all(|arg| matches!(arg, Expr::Literal(..))),
             Expr::BinaryExpr(BinaryExpr { left, right, .. }) => {
@@ -244,7 +313,7 @@ impl Context<'_> {
 }
 
 /// The value of an expression without columns.
-fn evaluate(expr: &Expr) -> Option<ScalarValue> {
+pub(crate) fn evaluate(expr: &Expr) -> Option<ScalarValue> {
     let options = RecordBatchOptions::new().with_row_count(Some(1));
     let columns: Vec<ArrayRef> = Vec::new();
     let one = RecordBatch::try_new_with_options(std::sync::Arc::new(Schema::empty()), columns, &options).ok()?;
@@ -261,6 +330,9 @@ pub(crate) fn convert(context: Context<'_>, value: Typed, target: &SqlType) -> R
     }
     if value.sql_type == SqlType::Null {
         return null(target);
+    }
+    if context.dialect == Dialect::Spark {
+        return crate::spark::cast::cast(context, value, target, false);
     }
     cast(context, value, target, false).map(|typed| context.folded(typed))
 }
@@ -300,7 +372,9 @@ pub(crate) fn fallible(expr: &Expr) -> bool {
     use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
     let mut found = false;
     let walked = expr.apply(|inner| {
-        found |= matches!(inner, Expr::ScalarFunction(_));
+        if let Expr::ScalarFunction(call) = inner {
+            found |= call.func.inner().downcast_ref::<Kernel>().is_none_or(Kernel::is_fallible);
+        }
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     found || walked.is_err()

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::common::NullEquality;
-use datafusion::logical_expr::{BinaryExpr, Expr, Join, LogicalPlan, Operator};
+use datafusion::functions_window::row_number::row_number_udwf;
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprFunctionExt, Join, LogicalPlan, Operator, Projection, Window, WindowFunctionDefinition,
+};
 use headwater_change::{Error, Result};
 
 use super::{Context, Planned};
@@ -13,7 +17,12 @@ use crate::types::SqlType;
 impl Context<'_> {
     pub(super) fn join(&self, mut join: Join) -> Planned<LogicalPlan> {
         if join.null_equality == NullEquality::NullEqualsNull {
+            // Without ALL the rows of the left side are different already.
+            let all = !matches!(join.left.as_ref(), LogicalPlan::Distinct(_));
             self.align(&mut join)?;
+            if all {
+                return numbered(join);
+            }
         }
         let both = join.left.schema().join(join.right.schema())?;
         let filter = match &join.filter {
@@ -65,4 +74,24 @@ impl Context<'_> {
                 .hint("write ON with the comparison")),
         }
     }
+}
+
+/// INTERSECT ALL and EXCEPT ALL: equal rows of a side are numbered, and a row has its partner in the one of its number.
+fn numbered(join: Join) -> Planned<LogicalPlan> {
+    const NUMBER: &str = "$number";
+    let side = |plan: Arc<LogicalPlan>| -> Planned<(Vec<Expr>, Arc<LogicalPlan>)> {
+        let columns: Vec<Expr> = plan.schema().columns().into_iter().map(Expr::Column).collect();
+        let number = WindowFunctionDefinition::WindowUDF(row_number_udwf());
+        let number = Expr::from(WindowFunction::new(number, Vec::new())).partition_by(columns.clone()).build()?;
+        let plan = LogicalPlan::Window(Window::try_new(vec![number.alias(NUMBER)], plan)?);
+        Ok((columns, Arc::new(plan)))
+    };
+    let (ours, left) = side(join.left)?;
+    let (theirs, right) = side(join.right)?;
+    let last = |plan: &LogicalPlan| plan.schema().columns().pop().map(Expr::Column);
+    let numbers = last(&left).zip(last(&right));
+    let pairs = ours.iter().cloned().zip(theirs).chain(numbers).collect();
+    let (kind, constraint, equality) = (join.join_type, join.join_constraint, join.null_equality);
+    let joined = Join::try_new(left, right, pairs, None, kind, constraint, equality, join.null_aware)?;
+    Ok(LogicalPlan::Projection(Projection::try_new(ours, Arc::new(LogicalPlan::Join(joined)))?))
 }

@@ -10,11 +10,13 @@ use datafusion::logical_expr::expr::FieldMetadata;
 use headwater_change::{Error, Result};
 
 use super::Typed;
+use crate::dialect::Dialect;
 use crate::functions::cast::read;
-use crate::types::{SqlType, unit};
+use crate::functions::value::{micros_interval, months_interval};
+use crate::types::{STRING, SqlType, unit};
 
 /// A constant of the parser's.
-pub(super) fn literal(value: &ScalarValue, metadata: Option<&FieldMetadata>) -> Result<Typed> {
+pub(super) fn literal(dialect: Dialect, value: &ScalarValue, metadata: Option<&FieldMetadata>) -> Result<Typed> {
     if let Some(metadata) = metadata {
         // A constant of ours says its type.
         let field = arrow::datatypes::Field::new("", value.data_type(), true).with_metadata(metadata.to_hashmap());
@@ -29,6 +31,7 @@ pub(super) fn literal(value: &ScalarValue, metadata: Option<&FieldMetadata>) -> 
             return Err(Error::usage("sql.literal", format!("the number '{number}' is out of range"))
                 .hint("DECIMAL holds 38 digits: write CAST('…' AS DECIMAL(38, 0))"));
         }
+        ScalarValue::Utf8(Some(_)) if dialect == Dialect::Spark => constant(value.clone(), STRING),
         ScalarValue::Utf8(Some(text)) => {
             let length = u32::try_from(text.chars().count()).unwrap_or(crate::types::UNBOUNDED);
             constant(value.clone(), SqlType::Char(length))
@@ -217,4 +220,27 @@ fn fields_total(text: &str, units: &[(&str, i64)]) -> Option<i64> {
         rest = if last { "" } else { rest.get(end + 1..)? };
     }
     Some(total)
+}
+
+/// An interval of Spark's: months or microseconds, as its type says.
+pub(crate) fn interval_constant(count: i64, sql_type: &SqlType) -> Typed {
+    let value = match sql_type {
+        SqlType::YearMonth(..) => months_interval(count),
+        _ => micros_interval(count),
+    };
+    constant(ScalarValue::IntervalMonthDayNano(Some(value)), sql_type.clone())
+}
+
+/// The whole number of a constant.
+pub(crate) fn whole_constant(value: &Typed) -> Option<i64> {
+    match &value.expr {
+        Expr::Literal(ScalarValue::Int8(Some(number)), _) => Some(i64::from(*number)),
+        Expr::Literal(ScalarValue::Int16(Some(number)), _) => Some(i64::from(*number)),
+        Expr::Literal(ScalarValue::Int32(Some(number)), _) => Some(i64::from(*number)),
+        Expr::Literal(ScalarValue::Int64(Some(number)), _) => Some(*number),
+        Expr::Negative(inner) => {
+            whole_constant(&Typed::new(inner.as_ref().clone(), value.sql_type.clone(), false)).map(|number| -number)
+        }
+        _ => None,
+    }
 }

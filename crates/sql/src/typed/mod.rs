@@ -4,12 +4,14 @@
 //!
 //! * `relation`: from the leaves up; each relation's columns are known before the expressions over them
 //! * `join`, `window`, `subquery`: relations that say more than their inputs
+//! * `generate`: rows made of arrays
 //! * `expression`: operators, branches, predicates, calls
 //! * `literal`: constants
 //!
 //! What Flink refuses is refused here; so is what is not known to mean what Flink means by it.
 
 mod expression;
+mod generate;
 mod join;
 mod literal;
 mod relation;
@@ -23,12 +25,16 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::expr::{Alias, FieldMetadata};
 use headwater_change::{Result, TimeZone};
 
+use crate::dialect::Dialect;
 use crate::functions::{Functions, ValueText};
 use crate::session::ours;
 use crate::types::SqlType;
 
-pub(crate) use expression::{convert, fallible, operator_name};
-pub(crate) use literal::{constant, interval, null, typed_text};
+pub(crate) use expression::{convert, evaluate, fallible, operator_name};
+pub(crate) use generate::EACH;
+pub(crate) use literal::{
+    constant, interval, interval_constant, null, timestamp as timestamp_constant, typed_text, whole_constant,
+};
 pub(crate) use window::{NAMES as WINDOW_NAMES, function as window_function};
 
 /// What the meaning of an expression depends on beside its operands.
@@ -36,10 +42,16 @@ pub(crate) use window::{NAMES as WINDOW_NAMES, function as window_function};
 pub(crate) struct Context<'a> {
     /// The functions by name.
     pub(crate) functions: &'a Functions,
+    /// Whose meaning it is.
+    pub(crate) dialect: Dialect,
+    /// Whether what cannot be computed fails in Spark.
+    pub(crate) ansi: bool,
     /// The session's time zone.
     pub(crate) zone: TimeZone,
     /// Text of values, as `CAST(x AS STRING)` gives it.
     pub(crate) text: ValueText,
+    /// When the statement began, in microseconds since 1970.
+    pub(crate) now: i64,
     /// Columns of the queries around this one.
     pub(crate) outer: Option<&'a Scope<'a>>,
 }

@@ -2,32 +2,34 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, GroupingSet};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, GroupingSet, NullTreatment};
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Filter, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias, Union, Values,
+    Aggregate, Cast, Distinct, Expr, Filter, LogicalPlan, Projection, Sort, SortExpr, SubqueryAlias, Union, Values,
+    bitwise_and, bitwise_or, bitwise_shift_left, bitwise_shift_right,
 };
 use headwater_change::{Error, Result};
 
+use super::generate::lateral;
 use super::{Context, Planned, Typed, convert};
+use crate::dialect::Dialect;
 use crate::functions::aggregate::bind_aggregate;
 use crate::session::ours;
-use crate::types::{SqlType, common_type};
+use crate::spark::functions::aggregate::bind as spark_aggregate;
+use crate::types::SqlType;
 
 impl Context<'_> {
     /// Settles the types of a plan.
     pub(crate) fn plan(&self, plan: LogicalPlan) -> Planned<LogicalPlan> {
+        let plan = if self.dialect == Dialect::Spark { lateral(plan)? } else { plan };
         plan.transform_up(|node| self.relation(node).map(Transformed::yes)).map(|plan| plan.data)
     }
 
     fn relation(&self, node: LogicalPlan) -> Planned<LogicalPlan> {
         Ok(match node {
-            LogicalPlan::Projection(projection) => {
-                let exprs = self.columns(&projection.expr, projection.input.schema())?;
-                LogicalPlan::Projection(Projection::try_new(exprs, projection.input)?)
-            }
+            LogicalPlan::Projection(projection) => self.projection(projection)?,
             LogicalPlan::Filter(filter) => {
                 let predicate = self.predicate(&filter.predicate, filter.input.schema(), "WHERE").map_err(ours)?;
                 LogicalPlan::Filter(Filter::try_new(predicate, filter.input)?)
@@ -58,8 +60,43 @@ impl Context<'_> {
             let (relation, name) = expr.qualified_name();
             self.aggregate_call(expr, &schema, grouped).map(|typed| typed.named(relation, &name)).map_err(ours)
         };
-        let calls = aggregate.aggr_expr.iter().map(call).collect::<Planned<Vec<_>>>()?;
-        Ok(LogicalPlan::Aggregate(Aggregate::try_new(aggregate.input, groups, calls)?))
+        let (groupings, others): (Vec<&Expr>, Vec<&Expr>) =
+            aggregate.aggr_expr.iter().partition(|expr| is_grouping(expr));
+        let calls = others.into_iter().map(call).collect::<Planned<Vec<_>>>()?;
+        let plan = Aggregate::try_new(aggregate.input, groups, calls)?;
+        if groupings.is_empty() {
+            return Ok(LogicalPlan::Aggregate(plan));
+        }
+        self.with_groupings(plan, &groupings, &schema)
+    }
+
+    /// An aggregate with `GROUPING` and `GROUPING_ID`: bits of the number that the engine gives each set of groups.
+    fn with_groupings(&self, plan: Aggregate, calls: &[&Expr], schema: &DFSchema) -> Planned<LogicalPlan> {
+        let [Expr::GroupingSet(set)] = plan.group_expr.as_slice() else {
+            let error = Error::usage("sql.grouping", "GROUPING stands beside ROLLUP, CUBE or GROUPING SETS only");
+            return Err(ours(error.hint("without them it is 0: leave it out")));
+        };
+        let distinct: Vec<Expr> = set.distinct_expr().into_iter().cloned().collect();
+        let grouping = |call: &&Expr| -> Result<Expr> {
+            let (relation, shown) = call.qualified_name();
+            let Expr::AggregateFunction(AggregateFunction { func, params }) = unaliased(call) else {
+                return Err(unsupported("such a GROUPING"));
+            };
+            let args = params.args.iter().map(|arg| self.expr(arg, schema).map(|typed| typed.expr));
+            let args = args.collect::<Result<Vec<_>>>()?;
+            let one = func.name() == "grouping";
+            if one && args.len() != 1 {
+                return Err(Error::usage("sql.arguments", "GROUPING takes 1 argument"));
+            }
+            let wanted = if args.is_empty() { &distinct } else { &args };
+            let sql_type = if one { SqlType::TinyInt } else { SqlType::BigInt };
+            let expr = Expr::Cast(Cast::new(Box::new(grouping_bits(wanted, &distinct)?), sql_type.arrow()));
+            Ok(Typed::new(expr, sql_type, false).named(relation, &shown))
+        };
+        let groupings = calls.iter().map(grouping).collect::<Result<Vec<_>>>().map_err(ours)?;
+        let columns = plan.schema.columns().into_iter().filter(|column| column.name != Aggregate::INTERNAL_GROUPING_ID);
+        let columns = columns.map(Expr::Column).chain(groupings).collect();
+        Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(LogicalPlan::Aggregate(plan)))?))
     }
 
     /// What is grouped by. Inside of ROLLUP, CUBE and GROUPING SETS stand columns: expressions have no name there.
@@ -107,7 +144,8 @@ impl Context<'_> {
             other => return Err(Error::usage("sql.unsupported", format!("{other} as an aggregate"))),
         };
         let AggregateFunctionParams { args, distinct, filter, order_by, null_treatment } = &call.params;
-        if !order_by.is_empty() || null_treatment.is_some() {
+        let spark = self.dialect == Dialect::Spark;
+        if !order_by.is_empty() || null_treatment.is_some() && !spark {
             return Err(Error::usage(
                 "sql.unsupported",
                 "ORDER BY and NULLS inside an aggregate are not supported yet",
@@ -127,7 +165,13 @@ impl Context<'_> {
             // What the filter excludes is not computed.
             args = args.into_iter().map(|arg| self.guarded(arg, filter)).collect();
         }
-        let (func, args, sql_type, nullable) = bind_aggregate(call.func.name(), args, grouped)?;
+        let (func, args, sql_type, nullable) = if spark {
+            let ignores = *null_treatment == Some(NullTreatment::IgnoreNulls);
+            let (func, args, sql_type, nullable) = spark_aggregate(*self, call.func.name(), args, ignores)?;
+            (func, args.into_iter().map(|arg| arg.expr).collect(), sql_type, nullable)
+        } else {
+            bind_aggregate(call.func.name(), args, grouped)?
+        };
         let params =
             AggregateFunctionParams { args, distinct: *distinct, filter, order_by: Vec::new(), null_treatment: None };
         Ok(Typed::new(Expr::AggregateFunction(AggregateFunction { func, params }), sql_type, nullable))
@@ -139,7 +183,7 @@ impl Context<'_> {
         let common = |index: usize| {
             let fields = || inputs.iter().map(|input| input.schema().field(index));
             let columns: Vec<SqlType> = fields().map(|field| SqlType::of(field)).collect();
-            let common = common_type(&columns).ok_or_else(|| {
+            let common = self.common(&columns).ok_or_else(|| {
                 let shown: Vec<String> = columns.iter().map(ToString::to_string).collect();
                 let name = fields().next().map(|field| field.name().clone()).unwrap_or_default();
                 let what = format!("the column '{name}' of {operation} has no common type: {}", shown.join(", "));
@@ -190,14 +234,17 @@ impl Context<'_> {
             let cells = || rows.iter().filter_map(|row| row.get(index));
             let found: Vec<SqlType> = cells().map(|cell| cell.sql_type.clone()).collect();
             let name = values.schema.field(index).name();
-            let common = common_type(&found).filter(|common| *common != SqlType::Null).ok_or_else(|| {
-                let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
-                Error::usage(
-                    "sql.types",
-                    format!("column {} of VALUES has no common type: {}", index + 1, shown.join(", ")),
-                )
-                .hint("CAST the values to one type")
-            })?;
+            let common = self.common(&found);
+            let common = common
+                .filter(|common| self.dialect == Dialect::Spark || *common != SqlType::Null)
+                .ok_or_else(|| {
+                    let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
+                    Error::usage(
+                        "sql.types",
+                        format!("column {} of VALUES has no common type: {}", index + 1, shown.join(", ")),
+                    )
+                    .hint("CAST the values to one type")
+                })?;
             fields.push(common.field(name.as_str(), cells().any(|cell| cell.nullable)));
             types.push(common);
         }
@@ -210,6 +257,32 @@ impl Context<'_> {
             .map_err(|error| Error::bug("sql.values", "the columns of VALUES").caused_by(error))?;
         Ok(LogicalPlan::Values(Values { schema: Arc::new(schema), values: cells }))
     }
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        expr => expr,
+    }
+}
+
+fn is_grouping(expr: &Expr) -> bool {
+    matches!(unaliased(expr), Expr::AggregateFunction(call) if matches!(call.func.name(), "grouping" | "grouping_id"))
+}
+
+/// A bit for each of some groups, set where a row is not grouped by it; the last group's bit is the lowest.
+fn grouping_bits(wanted: &[Expr], groups: &[Expr]) -> Result<Expr> {
+    let number = |value: i64| Expr::Literal(ScalarValue::Int64(Some(value)), None);
+    let id = Expr::Cast(Cast::new(Box::new(Expr::Column(Aggregate::INTERNAL_GROUPING_ID.into())), DataType::Int64));
+    let mut bits = number(0);
+    for (place, expr) in wanted.iter().rev().enumerate() {
+        let Some(group) = groups.iter().rev().position(|group| group == expr) else {
+            return Err(Error::usage("sql.grouping", format!("GROUPING of {expr}, which is not grouped by")));
+        };
+        let bit = bitwise_and(bitwise_shift_right(id.clone(), number(group as i64)), number(1));
+        bits = bitwise_or(bits, bitwise_shift_left(bit, number(place as i64)));
+    }
+    Ok(bits)
 }
 
 fn unsupported(what: &str) -> Error {

@@ -9,7 +9,7 @@ use headwater_change::{Error, Result};
 
 use super::{Context, Scope, Typed, convert};
 use crate::diagnose::external;
-use crate::types::{SqlType, common_type};
+use crate::types::SqlType;
 
 impl Context<'_> {
     /// A subquery within a query whose columns are `schema`.
@@ -45,7 +45,7 @@ impl Context<'_> {
         let found = self.expr(&Expr::Column(column.clone()), subquery.subquery.schema())?;
         // Whether they can be compared is decided where `=` decides it.
         self.binary(Operator::Eq, value.clone(), found.clone())?;
-        let common = common_type([&value.sql_type, &found.sql_type]).ok_or_else(|| {
+        let common = self.common([&value.sql_type, &found.sql_type]).ok_or_else(|| {
             Error::usage("sql.types", format!("IN of {} over {}", value.sql_type, found.sql_type))
                 .hint("CAST one of them to the other's type")
         })?;

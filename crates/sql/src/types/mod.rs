@@ -57,6 +57,10 @@ pub(crate) enum SqlType {
     Months,
     /// `INTERVAL DAY TO SECOND`.
     Millis,
+    /// Spark's intervals of days to seconds, in microseconds: first and last field, DAY is 0.
+    DayTime(u8, u8),
+    /// Spark's intervals of years and months: first and last field, YEAR is 0.
+    YearMonth(u8, u8),
     /// Arrays, maps, rows, and what only connectors have.
     Other(DataType),
 }
@@ -125,7 +129,9 @@ impl SqlType {
             },
             Self::Timestamp(precision) => DataType::Timestamp(unit(*precision), None),
             Self::TimestampLtz(precision) => DataType::Timestamp(unit(*precision), Some("UTC".into())),
-            Self::Months | Self::Millis => DataType::Interval(IntervalUnit::MonthDayNano),
+            Self::Months | Self::Millis | Self::DayTime(..) | Self::YearMonth(..) => {
+                DataType::Interval(IntervalUnit::MonthDayNano)
+            }
             Self::Other(data_type) => data_type.clone(),
         }
     }
@@ -231,6 +237,8 @@ impl fmt::Display for SqlType {
             Self::TimestampLtz(precision) => write!(f, "TIMESTAMP_LTZ({precision})"),
             Self::Months => f.write_str("INTERVAL YEAR TO MONTH"),
             Self::Millis => f.write_str("INTERVAL DAY TO SECOND"),
+            Self::DayTime(first, last) => write!(f, "DAY_TIME({first}, {last})"),
+            Self::YearMonth(first, last) => write!(f, "YEAR_MONTH({first}, {last})"),
             Self::Other(data_type) => nested(data_type, f),
         }
     }

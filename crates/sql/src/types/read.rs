@@ -96,6 +96,9 @@ impl TypeReader<'_, '_> {
             "TIMESTAMP" => self.timestamp()?,
             "TIMESTAMP_LTZ" => SqlType::TimestampLtz(self.precision(6)?),
             "INTERVAL" => self.interval()?,
+            // Spark's intervals in metadata; nobody writes them so.
+            "DAY_TIME" => self.fields(SqlType::DayTime)?,
+            "YEAR_MONTH" => self.fields(SqlType::YearMonth)?,
             "ARRAY" => list_type(&self.one_argument()?),
             "MULTISET" => map_type(&self.one_argument()?, &(SqlType::Int, false)),
             "MAP" => {
@@ -195,6 +198,18 @@ impl TypeReader<'_, '_> {
             if !self.parser.parse_keyword(Keyword::TO) {
                 return Ok(if of_months { SqlType::Months } else { SqlType::Millis });
             }
+        }
+    }
+
+    fn fields(&mut self, build: fn(u8, u8) -> SqlType) -> Result<SqlType, ParserError> {
+        self.parser.expect_token(&Token::LParen)?;
+        let first = self.number()?;
+        self.parser.expect_token(&Token::Comma)?;
+        let last = self.number()?;
+        self.parser.expect_token(&Token::RParen)?;
+        match (u8::try_from(first), u8::try_from(last)) {
+            (Ok(first @ 0..=3), Ok(last @ 0..=3)) => Ok(build(first, last)),
+            _ => Err(ParserError::ParserError("Expected: the numbers of two fields".to_owned())),
         }
     }
 

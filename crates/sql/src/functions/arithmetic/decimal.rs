@@ -21,7 +21,7 @@ use datafusion::logical_expr::Operator;
 const DIGITS_MAX: i32 = 38;
 
 /// Precision and scale of a result.
-pub(super) fn result_digits(operator: Operator, left: (u8, u8), right: (u8, u8)) -> (u8, u8) {
+pub(crate) fn result_digits(operator: Operator, left: (u8, u8), right: (u8, u8)) -> (u8, u8) {
     let ((p1, s1), (p2, s2)) = ((i32::from(left.0), i32::from(left.1)), (i32::from(right.0), i32::from(right.1)));
     let (precision, scale) = match operator {
         Operator::Multiply => (p1 + p2 + 1, s1 + s2),
@@ -100,7 +100,7 @@ fn compute_narrow(operator: Operator, left: (i128, i32), right: (i128, i32), sca
 }
 
 /// `left operator right` over decimals or integers, given with their digits, as a decimal of `(precision, scale)`.
-pub(super) fn decimals(
+pub(crate) fn decimals(
     operator: Operator,
     (left, left_digits): (&ArrayRef, (u8, u8)),
     (right, right_digits): (&ArrayRef, (u8, u8)),

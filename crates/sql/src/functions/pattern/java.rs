@@ -9,8 +9,11 @@ use super::translate::{Dollar, translate};
 /// Characters that end a line for `.` and `$`.
 pub(super) const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 
+/// Where the groups of a match begin and end, the whole match first.
+pub(crate) type Groups = Vec<Option<(usize, usize)>>;
+
 /// A compiled expression.
-pub(super) struct JavaRegex {
+pub(crate) struct JavaRegex {
     regex: Regex,
     groups: usize,
     dollar: Dollar,
@@ -33,7 +36,7 @@ fn compiled(text: &str) -> Result<Regex, String> {
 
 impl JavaRegex {
     /// With `whole` the whole text must match.
-    pub(super) fn compile(text: &str, whole: bool) -> Result<Self, String> {
+    pub(crate) fn compile(text: &str, whole: bool) -> Result<Self, String> {
         let translated = translate(text)?;
         let groups = compiled(&translated.regex)?.captures_len();
         let regex = match translated.dollar {
@@ -64,9 +67,32 @@ impl JavaRegex {
         Ok(())
     }
 
-    pub(super) fn is_match(&self, text: &str) -> Planned<bool> {
+    pub(crate) fn is_match(&self, text: &str) -> Planned<bool> {
         self.check(text, true)?;
         Ok(self.regex.is_match(text))
+    }
+
+    /// How many groups there are, the whole match included.
+    pub(crate) fn groups(&self) -> usize {
+        self.groups
+    }
+
+    /// All matches, each with where its groups begin and end.
+    pub(crate) fn matches(&self, text: &str) -> Planned<Vec<Groups>> {
+        self.check(text, false)?;
+        let mut found = Vec::new();
+        let mut from = 0;
+        while let Some(captures) = (from <= text.len()).then(|| self.regex.captures_at(text, from)).flatten() {
+            let Some(whole) = captures.get(0) else { break };
+            if whole.is_empty() && text.get(whole.start()..).is_some_and(|rest| rest.starts_with(beyond)) {
+                return exec_err!("nothing cannot be found before a character beyond U+FFFF");
+            }
+            let group = |index| captures.get(index).map(|group| (group.start(), group.end()));
+            found.push((0..self.groups).map(group).collect());
+            let next = text.get(whole.end()..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
+            from = if whole.is_empty() { whole.end() + next } else { whole.end() };
+        }
+        Ok(found)
     }
 
     /// A group of the first match.

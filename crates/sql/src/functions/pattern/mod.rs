@@ -19,7 +19,7 @@ use super::kernel::Call;
 use super::{Bind, rows};
 use crate::typed::{Context, Typed};
 use crate::types::{STRING, SqlType};
-use java::JavaRegex;
+pub(crate) use java::{Groups, JavaRegex};
 use like::Like;
 
 pub(super) const ALL: &[(&str, Bind)] = &[

@@ -9,9 +9,9 @@
 mod extract;
 mod format;
 mod legacy;
-mod moment;
+pub(crate) mod moment;
 mod parse;
-mod pattern;
+pub(crate) mod pattern;
 mod round;
 mod shift;
 mod unit;

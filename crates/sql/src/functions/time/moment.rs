@@ -23,9 +23,9 @@ pub(super) const DAY: i64 = DAY_SECONDS * SECOND;
 
 /// A time by the calendar: days since 1970-01-01 and nanoseconds of the day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment {
-    pub(super) day: i64,
-    pub(super) nanos: i64,
+pub(crate) struct Moment {
+    pub(crate) day: i64,
+    pub(crate) nanos: i64,
 }
 
 impl Moment {

@@ -78,13 +78,13 @@ enum Item {
 
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     items: Vec<Item>,
 }
 
 impl Pattern {
     /// Fails with what is wrong.
-    pub(super) fn compile(text: &str) -> Result<Self, String> {
+    pub(crate) fn compile(text: &str) -> Result<Self, String> {
         let mut stack: Vec<Vec<Item>> = vec![Vec::new()];
         let mut rest = text.chars().peekable();
         let mut pad = None;
@@ -144,7 +144,7 @@ impl Pattern {
     }
 
     /// Why the pattern cannot show times.
-    pub(super) fn unshown(&self) -> Option<String> {
+    pub(crate) fn unshown(&self) -> Option<String> {
         find(&self.items, &|item| match item {
             Item::Offset { letter, .. } => Some(format!("a time without zone has no {letter}")),
             _ => None,
@@ -152,7 +152,7 @@ impl Pattern {
     }
 
     /// Why the pattern cannot be read.
-    pub(super) fn unread(&self) -> Option<String> {
+    pub(crate) fn unread(&self) -> Option<String> {
         find(&self.items, &|item| match item {
             Item::Number { letter, .. } | Item::Century { letter, .. } | Item::Name { letter, .. }
                 if "YwWecFQqGg".contains(*letter) =>
@@ -165,13 +165,13 @@ impl Pattern {
     }
 
     /// Appends the time.
-    pub(super) fn write(&self, moment: Moment, out: &mut String) {
+    pub(crate) fn write(&self, moment: Moment, out: &mut String) {
         let fields = Fields::of(moment);
         self.items.iter().for_each(|item| write(item, &fields, out));
     }
 
     /// Reads a whole text.
-    pub(super) fn read(&self, text: &str) -> Option<Moment> {
+    pub(crate) fn read(&self, text: &str) -> Option<Moment> {
         let mut read = Read::default();
         let rest = read.items(&self.items, text)?;
         if rest.is_empty() { read.resolve() } else { None }

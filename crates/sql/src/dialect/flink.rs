@@ -241,7 +241,7 @@ pub(crate) fn text(value: &str) -> Expr {
 }
 
 /// A call whose arguments are strings.
-fn text_call(function: &str, args: &[&str]) -> Expr {
+pub(crate) fn text_call(function: &str, args: &[&str]) -> Expr {
     plain_call(function, args.iter().map(|arg| text(arg)).collect())
 }
 
