@@ -16,7 +16,7 @@ pub(crate) struct Arguments {
 }
 
 const LONG_ABOUT: &str = "\
-Headwater runs Flink SQL scripts as they are: it reads files, generated rows and the change log of MySQL or MariaDB, \
+Headwater runs Flink SQL and Spark SQL scripts as they are: it reads files, generated rows and the change log of MySQL or MariaDB, \
 counts and sums them in event-time windows or as ever-changing totals, and writes the results to files, the terminal \
 or a log, with durable state and exactly-once restart.";
 
@@ -27,6 +27,9 @@ EXAMPLES
 
   Watch a table of MySQL:
     headwater sql -f orders.sql --output changelog
+
+  Run a nightly job of Spark's over tables of MySQL:
+    headwater sql -f nightly.sql --mysql 'mysql://reader:env:PASSWORD@db:3306/'
 
   Keep state, so that a killed run goes on where it was:
     headwater sql -f totals.sql --state /var/lib/headwater/totals
@@ -40,7 +43,7 @@ ENVIRONMENT
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Runs Flink SQL: scripts, statements, or an interactive shell when given nothing.
+    /// Runs Flink SQL and Spark SQL: scripts, statements, or an interactive shell when given nothing.
     #[command(after_help = AFTER_SQL)]
     Sql(SqlArguments),
     /// The job queue on MySQL tables: makes it, runs it, reads and steers it.

@@ -117,6 +117,87 @@ fn nightly(flavor: Flavor) {
     assert_eq!(target(port), (truth, vec!["99".to_owned()]));
 }
 
+/// The script as it is written for Spark, host and account its own.
+const SPARK: &str = r#"
+CREATE OR REPLACE TEMPORARY VIEW orders_view
+USING "jdbc"
+OPTIONS (
+  url              "jdbc:mysql://127.0.0.1:${PORT}/service_db",
+  dbtable          "orders",
+  user             "root",
+  password         "env:PASSWORD",
+  partitionColumn  "order_id",
+  lowerBound       "1",
+  upperBound       "30000",
+  numPartitions    "9"
+);
+CREATE OR REPLACE TEMPORARY VIEW daily_summary AS
+SELECT product_id, SUM(sale_price * quantity) AS total_amount, COUNT(*) AS total_count
+FROM orders_view
+WHERE created_at >= '2024-05-20 00:00:00' AND created_at < '2024-05-21 00:00:00'
+GROUP BY product_id;
+"#;
+
+fn of_spark(port: u16, statement: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    command.args(["sql", "-e", &format!("{SPARK}{statement}"), "-D", &format!("PORT={port}")]);
+    command.args(["--mysql", &format!("mysql://root:env:PASSWORD@127.0.0.1:{port}/")]).env("PASSWORD", "");
+    command.output().expect("headwater")
+}
+
+fn spark_script(flavor: Flavor) {
+    let test = format!("spark_script ({flavor:?})");
+    let Some(server) = Server::for_test(&test, flavor).expect("a server, or a reason why not") else { return };
+    let port = server.port();
+    fill(port);
+    query(
+        port,
+        "CREATE TABLE analytics_db.daily_product_sales (product_id INT PRIMARY KEY, total_amount DECIMAL(38,2) NOT NULL,
+           total_count BIGINT NOT NULL, KEY (total_count));",
+    );
+    let truth = query(
+        port,
+        "SELECT product_id, SUM(sale_price * quantity), COUNT(*) FROM service_db.orders WHERE created_at >= '2024-05-20' \
+         AND created_at < '2024-05-21' GROUP BY product_id ORDER BY product_id;",
+    );
+    assert_eq!(truth.len(), 500);
+    let found = || query(port, "SELECT * FROM analytics_db.daily_product_sales ORDER BY product_id;");
+    let run = |statement: &str| {
+        let output = of_spark(port, statement);
+        assert!(output.status.success(), "{statement}: {}", told(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run("INSERT INTO analytics_db.daily_product_sales SELECT * FROM daily_summary;");
+    assert_eq!(found(), truth);
+    // A second time the keys are there: nothing is doubled and nothing lost.
+    let again = of_spark(port, "INSERT INTO analytics_db.daily_product_sales SELECT * FROM daily_summary;");
+    assert!(!again.status.success() && told(&again).contains("Duplicate entry"), "{}", told(&again));
+    assert_eq!(found(), truth);
+    query(port, "INSERT INTO analytics_db.daily_product_sales VALUES (-1, 1, 1);");
+    run("INSERT OVERWRITE TABLE analytics_db.daily_product_sales SELECT * FROM daily_summary;");
+    assert_eq!(found(), truth);
+    // The same by the names of a catalog, both tables found on the server.
+    let catalog = format!("SET spark.sql.catalog.shop.url = jdbc:mysql://127.0.0.1:{port}/; SET spark.sql.catalog.shop.user = root;");
+    run(&format!(
+        "{catalog} INSERT OVERWRITE shop.analytics_db.daily_product_sales (total_count, product_id, total_amount)
+         SELECT COUNT(*), product_id, SUM(sale_price * quantity) FROM shop.service_db.orders
+         WHERE created_at >= '2024-05-20' AND created_at < '2024-05-21' GROUP BY product_id;"
+    ));
+    assert_eq!(found(), truth);
+    let shown = run("EXPLAIN SELECT * FROM daily_summary;");
+    assert!(shown.contains("filters") && shown.contains("2024-05-20"), "the server is asked for the day only: {shown}");
+}
+
+#[test]
+fn the_script_of_spark_on_mysql() {
+    spark_script(Flavor::MySql);
+}
+
+#[test]
+fn the_script_of_spark_on_mariadb() {
+    spark_script(Flavor::MariaDb);
+}
+
 #[test]
 fn the_nightly_job_on_mysql() {
     nightly(Flavor::MySql);

@@ -118,6 +118,13 @@ pub(crate) fn bind(
             ));
         }
         "sum" | "avg" | "mean" | "try_sum" | "try_avg" => return sum(context, name, args),
+        "regr_avgx" | "regr_avgy" => {
+            let [y, x] = <[Typed; 2]>::try_from(args).map_err(|_| arity(&name.to_uppercase(), "two arguments"))?;
+            let averaged = if name == "regr_avgy" { y.clone() } else { x.clone() };
+            let both = Expr::and(Expr::IsNotNull(Box::new(y.expr)), Expr::IsNotNull(Box::new(x.expr)));
+            let averaged = context.branches(vec![(Typed::new(both, SqlType::Boolean, false), averaged)], None)?;
+            return sum(context, "avg", vec![averaged]);
+        }
         _ => {}
     }
     let first = args.first().map_or(SqlType::Null, |arg| arg.sql_type.clone());
@@ -138,9 +145,7 @@ pub(crate) fn bind(
         "count_if" | "bool_and" | "every" | "bool_or" | "some" | "any" => &[Takes::Bool],
         "stddev" | "std" | "stddev_samp" | "stddev_pop" | "variance" | "var_samp" | "var_pop" | "skewness"
         | "kurtosis" | "median" => &[Takes::Double],
-        "corr" | "covar_pop" | "covar_samp" | "regr_avgx" | "regr_avgy" | "regr_count" => {
-            &[Takes::Double, Takes::Double]
-        }
+        "corr" | "covar_pop" | "covar_samp" | "regr_count" => &[Takes::Double, Takes::Double],
         "percentile" | "percentile_cont" | "percentile_disc" => &[Takes::Double, Takes::Any],
         "max_by" | "min_by" => &[Takes::Any, Takes::Any],
         "bit_and" | "bit_or" | "bit_xor" => &[Takes::Number],
@@ -287,8 +292,6 @@ impl SparkAggregate {
                 | "covar_pop"
                 | "covar_samp"
                 | "regr_count"
-                | "regr_avgx"
-                | "regr_avgy"
         )
     }
 
@@ -497,7 +500,7 @@ impl Rows {
     }
 
     fn result(&self) -> Planned<Value> {
-        let Moments { count, m2, m3, m4, co, mean } = &self.moments;
+        let Moments { count, m2, m3, m4, co, .. } = &self.moments;
         let positive = |found: f64| if *count == 0.0 { Value::Null } else { Value::Float(found) };
         let sample = |found: f64| if *count <= 1.0 { Value::Null } else { Value::Float(found) };
         Ok(match self.function.name.as_str() {
@@ -514,8 +517,6 @@ impl Rows {
             "corr" if *count <= 1.0 => Value::Null,
             "corr" => Value::Float(co / (m2[0] * m2[1]).sqrt()),
             "regr_count" => Value::Int(*count as i64),
-            "regr_avgy" => positive(mean[0]),
-            "regr_avgx" => positive(mean[1]),
             "collect_list" | "array_agg" | "collect_set" => Value::List(self.firsts().cloned().collect()),
             "count_if" => self.firsts().next().cloned().unwrap_or(Value::Int(0)),
             "median" => percentile(self.sorted(), 0.5, false),

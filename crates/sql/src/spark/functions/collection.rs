@@ -268,7 +268,6 @@ pub(super) const ROWS: &[Def] = &[
         unique(entries.collect())
     })
     .least(1),
-    def("array_length", A, LONG, |row| Ok(Value::Int(length(row.value(0).list().len())))),
 ];
 
 fn length(number: usize) -> i64 {

@@ -19,7 +19,6 @@ pub(super) const OWN: &[(&str, Bind)] = &[
     ("nvl2", nvl2),
     ("nullif", null_if),
     ("if", choose),
-    ("iff", choose),
     ("isnull", |_, args| is_null(args, false)),
     ("isnotnull", |_, args| is_null(args, true)),
     ("nullifzero", |context, args| with_zero(context, args, true)),

@@ -150,7 +150,6 @@ pub(super) const ROWS: &[Def] = &[
         Ok(Value::Int(found))
     }),
     def("conv", &[Takes::Text, Takes::Int, Takes::Int], TEXT, |row| conv(row.text(0), row.int(1), row.int(2))),
-    def("is_finite", D, BOOL, |row| Ok(Value::Bool(row.float(0).is_finite()))),
     def("acosh", D, DOUBLE, |row| {
         let x = row.float(0);
         Ok(Value::Float(libm::log(x + (x * x - 1.0).sqrt())))
