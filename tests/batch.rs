@@ -177,7 +177,10 @@ fn spark_script(flavor: Flavor) {
     run("INSERT OVERWRITE TABLE analytics_db.daily_product_sales SELECT * FROM daily_summary;");
     assert_eq!(found(), truth);
     // The same by the names of a catalog, both tables found on the server.
-    let catalog = format!("SET spark.sql.catalog.shop.url = jdbc:mysql://127.0.0.1:{port}/; SET spark.sql.catalog.shop.user = root;");
+    let catalog = format!(
+        "SET spark.sql.catalog.shop = org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog;
+         SET spark.sql.catalog.shop.url = jdbc:mysql://127.0.0.1:{port}/; SET spark.sql.catalog.shop.user = root;"
+    );
     run(&format!(
         "{catalog} INSERT OVERWRITE shop.analytics_db.daily_product_sales (total_count, product_id, total_amount)
          SELECT COUNT(*), product_id, SUM(sale_price * quantity) FROM shop.service_db.orders

@@ -11,9 +11,11 @@
 //!
 //! Batch planning sees the same text, so both worlds agree on what a window is.
 
+mod alias;
 pub(crate) mod chain;
 mod forms;
 mod names;
+mod pivot;
 mod using;
 
 use std::collections::BTreeMap;
@@ -26,7 +28,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
 
-pub(crate) use names::{Lookup, unique_columns};
+pub(crate) use names::{Lookup, Tables, unique_columns};
 
 use crate::dialect::{FlinkDialect, TABLE_MARKER, call, plain_call};
 use crate::functions::aggregate;
@@ -35,9 +37,9 @@ use crate::functions::window::{TUMBLE_END, TUMBLE_ROWTIME, TUMBLE_START};
 use crate::typed::WINDOW_NAMES;
 
 /// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
-pub(crate) fn rewrite_query(query: &mut Query, lookup: &names::Lookup<'_>) -> Result<()> {
+pub(crate) fn rewrite_query(query: &mut Query, lookup: &Lookup<'_>) -> Result<()> {
     finish(query.visit(&mut Rewriter))?;
-    names::unique_columns(query, lookup)
+    unique_columns(query, Tables { lookup, aliases: false })
 }
 
 /// Applies the expression rewrites to an expression in place.

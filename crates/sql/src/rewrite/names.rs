@@ -10,41 +10,50 @@ use headwater_change::{Error, Result};
 
 use super::is_window_bound;
 use super::using::{self, Column, Known};
+use super::{alias, pivot};
 
 /// Columns of a table by its name, where it is known.
 pub(crate) type Lookup<'a> = dyn Fn(&str) -> Option<Vec<String>> + 'a;
 
+/// What is known of names before planning.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables<'a> {
+    pub(crate) lookup: &'a Lookup<'a>,
+    /// Whether a column may call one before it in its list.
+    pub(crate) aliases: bool,
+}
+
 type Scope = BTreeMap<String, Vec<String>>;
 
 /// Renames columns that come twice, in the query and in those inside it.
-pub(crate) fn unique_columns(query: &mut Query, lookup: &Lookup<'_>) -> Result<()> {
-    of_query(query, lookup, &Scope::new()).map(drop)
+pub(crate) fn unique_columns(query: &mut Query, tables: Tables<'_>) -> Result<()> {
+    of_query(query, tables, &Scope::new()).map(drop)
 }
 
 /// Names of columns, where they are known.
 type Columns = Option<Vec<String>>;
 
-fn of_query(query: &mut Query, lookup: &Lookup<'_>, scope: &Scope) -> Result<Columns> {
+fn of_query(query: &mut Query, tables: Tables<'_>, scope: &Scope) -> Result<Columns> {
     let mut scope = scope.clone();
     for table in query.with.iter_mut().flat_map(|with| with.cte_tables.iter_mut()) {
-        let columns = of_query(&mut table.query, lookup, &scope)?;
+        let columns = of_query(&mut table.query, tables, &scope)?;
         if let Some(columns) = renamed(columns, Some(&table.alias)) {
             scope.insert(table.alias.name.value.clone(), columns);
         }
     }
     match query.body.as_mut() {
-        SetExpr::Select(select) => of_select(select, query.order_by.as_mut(), lookup, &scope),
-        body => of_body(body, lookup, &scope),
+        SetExpr::Select(select) => of_select(select, query.order_by.as_mut(), tables, &scope),
+        body => of_body(body, tables, &scope),
     }
 }
 
-fn of_body(body: &mut SetExpr, lookup: &Lookup<'_>, scope: &Scope) -> Result<Columns> {
+fn of_body(body: &mut SetExpr, tables: Tables<'_>, scope: &Scope) -> Result<Columns> {
     Ok(match body {
-        SetExpr::Select(select) => of_select(select, None, lookup, scope)?,
-        SetExpr::Query(query) => of_query(query, lookup, scope)?,
+        SetExpr::Select(select) => of_select(select, None, tables, scope)?,
+        SetExpr::Query(query) => of_query(query, tables, scope)?,
         SetExpr::SetOperation { left, right, .. } => {
-            let columns = of_body(left, lookup, scope)?;
-            of_body(right, lookup, scope)?;
+            let columns = of_body(left, tables, scope)?;
+            of_body(right, tables, scope)?;
             columns
         }
         SetExpr::Values(values) => {
@@ -58,26 +67,52 @@ fn of_body(body: &mut SetExpr, lookup: &Lookup<'_>, scope: &Scope) -> Result<Col
 /// A table of FROM: the name that its columns are called by, and the columns.
 type Source = (Option<String>, Columns);
 
-fn of_factor(factor: &mut TableFactor, lookup: &Lookup<'_>, scope: &Scope) -> Result<Source> {
+fn of_factor(factor: &mut TableFactor, tables: Tables<'_>, scope: &Scope) -> Result<Source> {
     Ok(match factor {
         TableFactor::Table { name, alias, .. } => {
             let parts: Vec<&str> =
                 name.0.iter().filter_map(|part| part.as_ident()).map(|ident| ident.value.as_str()).collect();
             let whole = parts.join(".");
-            let columns = scope.get(&whole).cloned().or_else(|| lookup(&whole));
+            let columns = scope.get(&whole).cloned().or_else(|| (tables.lookup)(&whole));
             let name = parts.last().map(|name| (*name).to_owned());
             let called = alias.as_ref().map(|alias| alias.name.value.clone()).or(name);
             (called, renamed(columns, alias.as_ref()))
         }
         TableFactor::Derived { subquery, alias, .. } => {
-            let columns = of_query(subquery, lookup, scope)?;
+            let columns = of_query(subquery, tables, scope)?;
             (alias.as_ref().map(|alias| alias.name.value.clone()), renamed(columns, alias.as_ref()))
+        }
+        TableFactor::Pivot { table, aggregate_functions, value_column, value_source, alias, .. } => {
+            let columns = known(of_factor(table, tables, scope)?, "PIVOT")?;
+            let alias = alias.take();
+            let called = alias.as_ref().map(|alias| alias.name.value.clone());
+            let table = table.as_ref().clone();
+            let (made, columns) =
+                pivot::pivot(table, &columns, aggregate_functions, value_column, value_source, alias)?;
+            *factor = made;
+            (called, Some(columns))
+        }
+        TableFactor::Unpivot { table, value, name, columns: of, null_inclusion, alias } => {
+            let columns = known(of_factor(table, tables, scope)?, "UNPIVOT")?;
+            let alias = alias.take();
+            let called = alias.as_ref().map(|alias| alias.name.value.clone());
+            let table = table.as_ref().clone();
+            let (made, columns) = pivot::unpivot(table, &columns, (value, name), of, null_inclusion.as_ref(), alias)?;
+            *factor = made;
+            (called, Some(columns))
         }
         TableFactor::NestedJoin { table_with_joins, .. } => {
             table_with_joins.joins.iter_mut().try_for_each(using::shares)?;
             (None, None)
         }
         _ => (None, None),
+    })
+}
+
+fn known((_, columns): Source, form: &str) -> Result<Vec<String>> {
+    columns.ok_or_else(|| {
+        Error::usage("sql.unsupported", format!("{form} over a table whose columns are not known before planning"))
+            .hint("name the columns in a view or subquery, and use that")
     })
 }
 
@@ -91,21 +126,24 @@ fn renamed(columns: Columns, alias: Option<&TableAlias>) -> Columns {
     }
 }
 
-fn of_select(select: &mut Select, order: Option<&mut OrderBy>, lookup: &Lookup<'_>, scope: &Scope) -> Result<Columns> {
+fn of_select(select: &mut Select, order: Option<&mut OrderBy>, tables: Tables<'_>, scope: &Scope) -> Result<Columns> {
     let mut sources: Vec<Source> = Vec::new();
     let mut columns: Known = Some(Vec::new());
     for from in &mut select.from {
-        let source = of_factor(&mut from.relation, lookup, scope)?;
+        let source = of_factor(&mut from.relation, tables, scope)?;
         let mut found = all(&source);
         sources.push(source);
         for join in &mut from.joins {
-            let source = of_factor(&mut join.relation, lookup, scope)?;
+            let source = of_factor(&mut join.relation, tables, scope)?;
             found = using::joined(found, join, all(&source))?;
             sources.push(source);
         }
         columns = columns.zip(found).map(|(before, found)| [before, found].concat());
     }
     using::resolve(select, columns.as_deref().unwrap_or_default());
+    if let (true, Some(columns)) = (tables.aliases, &columns) {
+        alias::resolve(select, &columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())?;
+    }
     let mut items: Vec<(String, SelectItem)> = Vec::new();
     for item in &select.projection {
         let Some(found) = named(item, &sources, columns.as_deref()) else { return Ok(None) };

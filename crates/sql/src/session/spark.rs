@@ -325,6 +325,9 @@ pub(crate) struct SparkSettings {
     pub(crate) database: Option<String>,
 }
 
+/// The class of catalogs that are servers.
+const JDBC_CATALOG: &str = "org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog";
+
 /// What would change meanings, and is not supported.
 const MEANINGS: &[&str] = &[
     "spark.sql.casesensitive",
@@ -346,6 +349,13 @@ impl SparkSettings {
             }
             "spark.sql.session.timezone" => {
                 headwater_change::TimeZone::parse(value)?;
+            }
+            key if key.strip_prefix("spark.sql.catalog.").is_some_and(|name| !name.contains('.'))
+                && value != JDBC_CATALOG =>
+            {
+                return Err(Error::usage("option.unsupported", format!("the catalog '{value}' is not supported"))
+                    .hint(format!("catalogs are databases of servers: {JDBC_CATALOG}"))
+                    .at(Place::Option(key.to_owned())));
             }
             key if MEANINGS.contains(&key) || key.starts_with("spark.sql.legacy.") => {
                 return Err(Error::usage("option.unsupported", format!("{key} is not supported"))
@@ -377,7 +387,7 @@ impl SparkSettings {
     /// Options of the server behind `spark.sql.catalog.NAME`.
     fn catalog(&self, name: &str) -> Option<Vec<(String, String)>> {
         let prefix = format!("spark.sql.catalog.{name}");
-        self.given.get(&prefix)?;
+        self.given.get(&format!("{prefix}.url"))?;
         let option = |spark: &str, ours: &str| {
             self.given.get(&format!("{prefix}.{spark}")).map(|value| (ours.to_owned(), value.clone()))
         };

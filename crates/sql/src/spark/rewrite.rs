@@ -7,6 +7,7 @@
 //! | `SORT BY`, `DISTRIBUTE BY` | `ORDER BY`, nothing |
 //! | `MINUS` | `EXCEPT` |
 //! | `COUNT(DISTINCT a, b)` | a count of structs |
+//! | `APPROX_COUNT_DISTINCT(a)` | `COUNT(DISTINCT a)` |
 //! | `PERCENTILE_CONT(p) WITHIN GROUP (ORDER BY x)` | `PERCENTILE_CONT(x, p)` |
 //! | `a LIKE b`, `EXTRACT(DAY FROM t)`, `a[1]`, … | calls |
 
@@ -26,12 +27,12 @@ use super::generate;
 use super::grammar::SparkDialect;
 use crate::dialect::{LITERAL, plain_call, text};
 use crate::functions::forms::CELL;
-use crate::rewrite::{Lookup, chain, fetch_as_limit, finish, function_name, positional, unique_columns};
+use crate::rewrite::{Lookup, Tables, chain, fetch_as_limit, finish, function_name, positional, unique_columns};
 
 /// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
 pub(crate) fn rewrite_query(query: &mut Query, lookup: &Lookup<'_>) -> Result<()> {
     finish(query.visit(&mut Rewriter))?;
-    unique_columns(query, lookup)
+    unique_columns(query, Tables { lookup, aliases: true })
 }
 
 /// Applies the expression rewrites to an expression in place.
@@ -91,8 +92,6 @@ impl VisitorMut for Rewriter {
         let what = match factor {
             TableFactor::Function { .. } | TableFactor::TableFunction { .. } => "such a function as a table",
             TableFactor::Table { sample: Some(_), .. } | TableFactor::Derived { sample: Some(_), .. } => "TABLESAMPLE",
-            TableFactor::Pivot { .. } => "PIVOT",
-            TableFactor::Unpivot { .. } => "UNPIVOT",
             _ => return ControlFlow::Continue(()),
         };
         ControlFlow::Break(unsupported(what))
@@ -108,12 +107,11 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        if select.qualify.is_some() {
-            return ControlFlow::Break(unsupported("QUALIFY"));
-        }
         select.distribute_by.clear();
-        groups(select);
-        ControlFlow::Continue(())
+        match groups(select) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 }
 
@@ -169,7 +167,7 @@ fn values(query: &mut Query) -> Result<()> {
 }
 
 /// `GROUP BY ALL` and the modifiers.
-fn groups(select: &mut Select) {
+fn groups(select: &mut Select) -> Result<()> {
     let (exprs, modifiers) = match &select.group_by {
         GroupByExpr::All(modifiers) => {
             let items = select.projection.iter().filter_map(|item| match item {
@@ -181,15 +179,33 @@ fn groups(select: &mut Select) {
             (items.collect::<Vec<_>>(), modifiers.clone())
         }
         GroupByExpr::Expressions(exprs, modifiers) if !modifiers.is_empty() => (exprs.clone(), modifiers.clone()),
-        GroupByExpr::Expressions(..) => return,
+        GroupByExpr::Expressions(..) => return Ok(()),
     };
     let each = || exprs.iter().map(|expr| vec![expr.clone()]).collect::<Vec<_>>();
     let exprs = match modifiers.first() {
         Some(GroupByWithModifier::Rollup) => vec![Expr::Rollup(each())],
         Some(GroupByWithModifier::Cube) => vec![Expr::Cube(each())],
+        Some(GroupByWithModifier::GroupingSets(sets)) => {
+            // GROUPING_ID counts by the order of what is grouped by, which here is that of the sets.
+            let Expr::GroupingSets(found) = sets else { return Err(unsupported("such GROUPING SETS")) };
+            let mut order: Vec<&Expr> = Vec::new();
+            for expr in found.iter().flatten() {
+                if !order.contains(&expr) {
+                    order.push(expr);
+                }
+            }
+            let counts = |item: &SelectItem| item.to_string().to_lowercase().contains("grouping_id");
+            if order.iter().any(|expr| !exprs.contains(expr))
+                || !order.iter().copied().eq(&exprs) && select.projection.iter().any(counts)
+            {
+                return Err(unsupported("GROUP BY … GROUPING SETS of other columns or in another order"));
+            }
+            vec![sets.clone()]
+        }
         _ => exprs,
     };
     select.group_by = GroupByExpr::Expressions(exprs, Vec::new());
+    Ok(())
 }
 
 fn has_aggregate(expr: &Expr) -> bool {
@@ -323,9 +339,19 @@ fn like(
         }));
         plain_call(function, args)
     };
+    let each = |patterns: &[Expr]| patterns.iter().map(|pattern| not(negated, one(pattern))).collect::<Vec<_>>();
+    // NOT LIKE ANY: one of them does not match.
     match pattern {
-        Expr::Tuple(patterns) if any => not(negated, plain_call("$or", patterns.iter().map(one).collect())),
+        Expr::Tuple(patterns) if any => plain_call("$or", each(patterns)),
         Expr::Nested(only) if any => not(negated, one(only)),
+        Expr::Function(function) => {
+            let patterns = positional(function).filter(|patterns| !patterns.is_empty());
+            match (function_name(function).as_deref(), patterns) {
+                (Some("ALL"), Some(patterns)) => plain_call("$and", each(&patterns)),
+                (Some("ANY" | "SOME"), Some(patterns)) => plain_call("$or", each(&patterns)),
+                _ => not(negated, one(pattern)),
+            }
+        }
         pattern => not(negated, one(pattern)),
     }
 }
@@ -361,6 +387,16 @@ fn of_function(function: &Function) -> Result<Option<Expr>> {
             let row = plain_call("named_struct", fields);
             let none = Expr::Value(Value::Null.into());
             replaced("count", vec![plain_call("if", vec![plain_call("$and", known), row, none])])
+        }
+        // Exact, which an estimate may be, too.
+        ("APPROX_COUNT_DISTINCT", [of] | [of, _]) => {
+            let mut function = function.clone();
+            function.name = Ident::new("count").into();
+            if let FunctionArguments::List(list) = &mut function.args {
+                list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(of.clone()))];
+                list.duplicate_treatment = Some(DuplicateTreatment::Distinct);
+            }
+            Ok(Some(Expr::Function(function)))
         }
         (
             "TIMESTAMPDIFF" | "TIMESTAMPADD" | "DATEADD" | "DATEDIFF" | "DATE_ADD" | "DATE_DIFF",

@@ -35,6 +35,7 @@ use crate::types::{STRING, SqlType};
 pub(crate) const NAMES: &[&str] = &[
     "any",
     "any_value",
+    "approx_percentile",
     "array_agg",
     "avg",
     "bit_and",
@@ -64,6 +65,7 @@ pub(crate) const NAMES: &[&str] = &[
     "min_by",
     "mode",
     "percentile",
+    "percentile_approx",
     "percentile_cont",
     "percentile_disc",
     "regr_avgx",
@@ -127,6 +129,10 @@ pub(crate) fn bind(
         }
         _ => {}
     }
+    if matches!(name, "approx_percentile" | "percentile_approx") && args.len() == 3 {
+        // How exact it is to be: it is exact.
+        args.pop();
+    }
     let first = args.first().map_or(SqlType::Null, |arg| arg.sql_type.clone());
     let mut ignore = ignore_nulls;
     if matches!(name, "first" | "first_value" | "last" | "last_value" | "any_value") && args.len() == 2 {
@@ -147,6 +153,10 @@ pub(crate) fn bind(
         | "kurtosis" | "median" => &[Takes::Double],
         "corr" | "covar_pop" | "covar_samp" | "regr_count" => &[Takes::Double, Takes::Double],
         "percentile" | "percentile_cont" | "percentile_disc" => &[Takes::Double, Takes::Any],
+        "approx_percentile" | "percentile_approx" if first.is_timestamp() || first == SqlType::Date => {
+            &[Takes::Any, Takes::Any]
+        }
+        "approx_percentile" | "percentile_approx" => &[Takes::Number, Takes::Any],
         "max_by" | "min_by" => &[Takes::Any, Takes::Any],
         "bit_and" | "bit_or" | "bit_xor" => &[Takes::Number],
         "listagg" | "string_agg" => &[Takes::Text, Takes::Text],
@@ -169,9 +179,13 @@ pub(crate) fn bind(
         "bit_and" | "bit_or" | "bit_xor" => return Err(wrong()),
         "max_by" | "min_by" | "first" | "first_value" | "any_value" | "last" | "last_value" | "mode" => first,
         "percentile" if matches!(types.get(1), Some(SqlType::Other(_))) => array_of(&SqlType::Double),
+        "approx_percentile" | "percentile_approx" => {
+            let one = taken.first().map_or(SqlType::Null, |arg| arg.sql_type.clone());
+            if matches!(types.get(1), Some(SqlType::Other(_))) { array_of(&one) } else { one }
+        }
         _ => SqlType::Double,
     };
-    if name.starts_with("percentile") {
+    if name.contains("percentile") {
         let share = taken.pop().ok_or_else(wrong)?;
         let target =
             if matches!(share.sql_type, SqlType::Other(_)) { array_of(&SqlType::Double) } else { SqlType::Double };
@@ -520,23 +534,14 @@ impl Rows {
             "collect_list" | "array_agg" | "collect_set" => Value::List(self.firsts().cloned().collect()),
             "count_if" => self.firsts().next().cloned().unwrap_or(Value::Int(0)),
             "median" => percentile(self.sorted(), 0.5, false),
-            "percentile" | "percentile_cont" | "percentile_disc" => {
+            "percentile" | "percentile_cont" | "percentile_disc" | "percentile_approx" | "approx_percentile" => {
                 let Some(share) = self.rows.first().and_then(|row| row.get(1)) else { return Ok(Value::Null) };
-                let discrete = self.function.name == "percentile_disc";
-                let check = |share: f64| {
-                    if (0.0..=1.0).contains(&share) {
-                        Ok(share)
-                    } else {
-                        Err(failed("sql.argument", format!("a percentile of {share}"), "it is between 0 and 1"))
-                    }
-                };
                 match share {
                     Value::List(shares) => {
-                        let each =
-                            shares.iter().map(|share| Ok(percentile(self.sorted(), check(share.float())?, discrete)));
+                        let each = shares.iter().map(|share| self.at_share(share.float()));
                         Value::List(each.collect::<Planned<_>>()?)
                     }
-                    share => percentile(self.sorted(), check(share.float())?, discrete),
+                    share => self.at_share(share.float())?,
                 }
             }
             "mode" => mode(self.firsts()),
@@ -546,6 +551,21 @@ impl Rows {
                 Value::Text(self.firsts().map(Value::text).collect::<Vec<_>>().join(between))
             }
             _ => self.firsts().next().cloned().unwrap_or(Value::Null),
+        })
+    }
+
+    /// The value below which a share of all is.
+    fn at_share(&self, share: f64) -> Planned<Value> {
+        if !(0.0..=1.0).contains(&share) {
+            return Err(failed("sql.argument", format!("a percentile of {share}"), "it is between 0 and 1"));
+        }
+        Ok(match self.function.name.as_str() {
+            "percentile_approx" | "approx_percentile" => {
+                let mut values: Vec<&Value> = self.firsts().collect();
+                values.sort_by(|a, b| order(a, b));
+                values.get(rank(share, values.len())).map_or(Value::Null, |value| (*value).clone())
+            }
+            name => percentile(self.sorted(), share, name == "percentile_disc"),
         })
     }
 
@@ -582,12 +602,16 @@ fn digest(row: &[Value]) -> u64 {
     state.finish()
 }
 
+/// The place of the first of so many that has a share of them up to it.
+fn rank(share: f64, count: usize) -> usize {
+    (share * count as f64).ceil().max(1.0) as usize - 1
+}
+
 fn percentile(numbers: Vec<f64>, share: f64, discrete: bool) -> Value {
     let Some(last) = numbers.len().checked_sub(1) else { return Value::Null };
     let at = |index: usize| numbers.get(index.min(last)).copied().unwrap_or(f64::NAN);
     if discrete {
-        let rank = (share * numbers.len() as f64).ceil().max(1.0) as usize - 1;
-        return Value::Float(at(rank));
+        return Value::Float(at(rank(share, numbers.len())));
     }
     let position = share * last as f64;
     let (low, high) = (position.floor(), position.ceil());

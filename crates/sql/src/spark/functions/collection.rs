@@ -7,7 +7,7 @@ use datafusion::logical_expr::Expr;
 use headwater_change::{Error, Result};
 
 use super::time::ITEMS_MAX;
-use super::{BOOL, Def, Gives, INT, LONG, TEXT, Takes, as_type, common, def, refused, rows};
+use super::{BOOL, Def, Gives, INT, TEXT, Takes, as_type, common, def, refused, rows};
 use crate::functions::kernel::Row;
 use crate::functions::value::{Value, entry_types, field_types, item_type};
 use crate::functions::{Bind, arity};
@@ -17,6 +17,9 @@ use crate::spark::types::{array_of, map_of, struct_of, widest};
 use crate::typed::{Context, Typed};
 use crate::types::{STRING, SqlType};
 
+/// The cells of an UNPIVOT: text and other types do not mix.
+pub(crate) const UNPIVOTED: &str = "$unpivoted";
+
 pub(super) const OWN: &[(&str, Bind)] = &[
     ("array", |context, args| {
         if args.is_empty() {
@@ -25,6 +28,15 @@ pub(super) const OWN: &[(&str, Bind)] = &[
         let (args, item) = common(context, "ARRAY", args)?;
         let made = rows(context, "array", args, array_of(&item), true, |row| Ok(Value::List(row.values.to_vec())))?;
         Ok(Typed { nullable: false, ..made })
+    }),
+    (UNPIVOTED, |context, args| {
+        let texts = args.iter().filter(|arg| arg.sql_type.is_text()).count();
+        if texts > 0 && args.iter().any(|arg| !arg.sql_type.is_text() && arg.sql_type != SqlType::Null) {
+            let types: Vec<SqlType> = args.iter().map(|arg| arg.sql_type.clone()).collect();
+            return Err(refused("UNPIVOT", &types));
+        }
+        let (args, item) = common(context, "UNPIVOT", args)?;
+        rows(context, "array", args, array_of(&item), true, |row| Ok(Value::List(row.values.to_vec())))
     }),
     ("map", map),
     ("struct", |context, args| {

@@ -4,7 +4,7 @@ use datafusion::common::Result as Planned;
 use datafusion::logical_expr::Operator;
 use headwater_change::Result;
 
-use super::{BOOL, DOUBLE, Def, Gives, INT, LONG, TEXT, TINY, Takes, def, refused, rows};
+use super::{DOUBLE, Def, Gives, INT, LONG, TEXT, TINY, Takes, def, refused, rows};
 use crate::functions::arithmetic::decimal::rescale;
 use crate::functions::java_math;
 use crate::functions::kernel::Row;

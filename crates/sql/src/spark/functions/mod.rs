@@ -5,7 +5,7 @@
 //! * `aggregate`: aggregates; `sliding`: over frames of a window
 
 pub(crate) mod aggregate;
-mod collection;
+pub(crate) mod collection;
 mod conditional;
 mod forms;
 mod json;
