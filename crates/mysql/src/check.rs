@@ -103,9 +103,14 @@ pub(crate) async fn log_privileges(conn: &mut Conn, access: &Access, flavor: Fla
 /// The account as the server knows it, quoted for a GRANT.
 pub(crate) async fn account(conn: &mut Conn, access: &Access) -> Result<String> {
     let row = client::row(conn, "SELECT CURRENT_USER()").await.map_err(|error| query_error("name the user", error))?;
-    let account = row.and_then(|row| row.into_iter().next().flatten()).unwrap_or_else(|| format!("{}@%", access.user));
+    Ok(quoted_account(row.and_then(|row| row.into_iter().next().flatten()), access))
+}
+
+/// What CURRENT_USER() gives, quoted for a GRANT.
+pub(crate) fn quoted_account(account: Option<String>, access: &Access) -> String {
+    let account = account.unwrap_or_else(|| format!("{}@%", access.user));
     let (user, host) = account.rsplit_once('@').unwrap_or((&account, "%"));
-    Ok(format!("'{user}'@'{host}'"))
+    format!("'{user}'@'{host}'")
 }
 
 /// The tables that fit the patterns, in the order of their names. At least one.

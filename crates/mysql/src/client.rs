@@ -16,7 +16,7 @@ use crate::{notice, tls};
 /// `sql_select_limit` would cut a snapshot in silence, a time limit would end it; generated keys are in the log, so they have
 /// to be in the catalog. `net_write_timeout` lets a slow reader take a day for its snapshot. MariaDB steps over `/*!`
 /// comments of these versions, MySQL over `/*M!`.
-const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', SESSION autocommit=1, \
+pub(crate) const SESSION: &str = "SET NAMES utf8mb4, SESSION time_zone='+00:00', SESSION sql_mode='', SESSION autocommit=1, \
                        SESSION completion_type=0, SESSION sql_select_limit=18446744073709551615, SESSION sql_big_selects=1, \
                        SESSION sql_quote_show_create=1, SESSION net_write_timeout=86400, SESSION wait_timeout=86400 \
                        /*!80000 , SESSION max_execution_time=0 */ \
@@ -31,7 +31,7 @@ const STATEMENTS: usize = 32;
 const PACKET_BYTES_MAX: usize = 1 << 30;
 
 /// Silence after which the system asks whether the other side is still there: one that vanished says nothing.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Which product answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,11 @@ fn without_tls() -> MutexGuard<'static, BTreeSet<(String, u16)>> {
     WITHOUT_TLS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether no handshake succeeded with a server.
+pub(crate) fn goes_without_tls(access: &Access) -> bool {
+    without_tls().contains(&(access.host.clone(), access.port))
+}
+
 /// Whether the TLS library or the other side gave up in the middle of setting up the connection.
 fn handshake_failed(error: &mysql_async::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
@@ -147,7 +152,7 @@ async fn connect_with(access: &Access, ssl: SslMode, setup: &[&str]) -> mysql_as
     Conn::new(options).await
 }
 
-fn connect_error(access: &Access, error: mysql_async::Error) -> Error {
+pub(crate) fn connect_error(access: &Access, error: mysql_async::Error) -> Error {
     let place = format!("{}:{}", access.host, access.port);
     match &error {
         mysql_async::Error::Server(server) if matches!(server.code, 1044 | 1045 | 1698 | 1251) => {

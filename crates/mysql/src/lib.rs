@@ -40,6 +40,7 @@ mod source;
 mod statement;
 mod tls;
 pub mod watch;
+mod wire;
 pub mod write;
 
 pub use access::Access;

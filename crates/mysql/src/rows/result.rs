@@ -1,15 +1,15 @@
 //! Rows of a result in the binary protocol into Arrow builders.
 
 use headwater_change::Op;
-use mysql_async::Value;
 
-use super::build::Builders;
+use super::build::{Builders, Policy};
 use super::cell::Cell;
 use super::decimal;
 use super::event::{Feed, Plan, end_row};
 use super::temporal::Date;
 use crate::ident::ident;
-use crate::schema::Kind;
+use crate::schema::{Column, Kind};
+use crate::wire::value::{Layout, Value, Values, Written};
 
 /// The wanted columns as the text of a SELECT. Rows without any have to be counted still.
 pub(crate) fn wanted(plan: &Plan) -> String {
@@ -27,30 +27,89 @@ pub(crate) fn append(row: &mysql_async::Row, plan: &Plan, builders: &mut Builder
     for (output, feed) in plan.feeds.iter().enumerate() {
         let Feed::Column(index) = feed else { continue };
         let Some(column) = plan.columns.get(*index) else { continue };
-        let value = row.as_ref(nth).unwrap_or(&Value::NULL);
+        let found = value(row.as_ref(nth).unwrap_or(&mysql_async::Value::NULL));
         nth += 1;
-        if matches!((value, &column.kind), (Value::Bytes(text), Kind::Json) if text.is_empty()) {
-            // MySQL's way to say so; there is neither an error nor a warning.
-            let what = "the document is longer than the server gives back: raise its max_allowed_packet";
-            return Err((column.name.clone(), what.to_owned()));
-        }
-        let cell = cell(value, &column.kind)
-            .ok_or_else(|| (column.name.clone(), format!("{value:?} is not a {}", column.kind)))?;
-        builders.append(output, &cell, &column.kind, plan.policy).map_err(|what| (column.name.clone(), what))?;
+        append_value(found, output, column, plan.policy, builders)?;
     }
     end_row(plan, Op::Insert, 0, builders).map_err(|what| ("metadata".to_owned(), what))
 }
 
+/// The wanted columns of a result that is read where it lies.
+pub(crate) struct Decoder<'a> {
+    plan: &'a Plan,
+    layout: &'a Layout,
+    /// Output, column, and how its values are written.
+    steps: Vec<(usize, &'a Column, Written)>,
+}
+
+impl<'a> Decoder<'a> {
+    /// `None` where the result has other columns than were asked for.
+    pub(crate) fn new(plan: &'a Plan, layout: &'a Layout) -> Option<Self> {
+        let wanted = plan.feeds.iter().enumerate().filter_map(|(output, feed)| match feed {
+            Feed::Column(index) => plan.columns.get(*index).map(|column| (output, column)),
+            _ => None,
+        });
+        let step = |(nth, (output, column))| Some((output, column, layout.column(nth)?));
+        let steps = wanted.enumerate().map(step).collect::<Option<Vec<_>>>()?;
+        (steps.len() == layout.width() || steps.is_empty()).then_some(Self { plan, layout, steps })
+    }
+
+    /// Appends a row; an error names the column.
+    #[inline]
+    pub(crate) fn append(&self, row: &[u8], builders: &mut Builders) -> Result<(), (String, String)> {
+        let damaged = |_| ("a column".to_owned(), "the server's packet is damaged".to_owned());
+        let mut values = Values::new(row, self.layout).map_err(damaged)?;
+        for (output, column, written) in &self.steps {
+            let found = values.next(*written).map_err(damaged)?;
+            append_value(found, *output, column, self.plan.policy, builders)?;
+        }
+        end_row(self.plan, Op::Insert, 0, builders).map_err(|what| ("metadata".to_owned(), what))
+    }
+}
+
+#[inline]
+fn append_value(
+    value: Value<'_>,
+    output: usize,
+    column: &Column,
+    policy: Policy,
+    builders: &mut Builders,
+) -> Result<(), (String, String)> {
+    let named = |what: String| (column.name.clone(), what);
+    if matches!((&value, &column.kind), (Value::Bytes([]), Kind::Json)) {
+        // MySQL's way to say so; there is neither an error nor a warning.
+        let what = "the document is longer than the server gives back: raise its max_allowed_packet";
+        return Err(named(what.to_owned()));
+    }
+    let cell = cell(value, &column.kind).ok_or_else(|| named(format!("{value:?} is not a {}", column.kind)))?;
+    builders.append(output, &cell, &column.kind, policy).map_err(named)
+}
+
+/// A value of the driver's as it came.
+fn value(value: &mysql_async::Value) -> Value<'_> {
+    match value {
+        mysql_async::Value::NULL => Value::Null,
+        mysql_async::Value::Int(number) => Value::Int(*number),
+        mysql_async::Value::UInt(number) => Value::UInt(*number),
+        mysql_async::Value::Float(number) => Value::Float(*number),
+        mysql_async::Value::Double(number) => Value::Double(*number),
+        mysql_async::Value::Bytes(bytes) => Value::Bytes(bytes),
+        mysql_async::Value::Date(y, m, d, h, i, s, micros) => Value::Moment(*y, *m, *d, *h, *i, *s, *micros),
+        mysql_async::Value::Time(negative, d, h, m, s, micros) => Value::Time(*negative, *d, *h, *m, *s, *micros),
+    }
+}
+
 /// A value of the binary protocol as the row image would have brought it.
-fn cell<'a>(value: &'a Value, kind: &Kind) -> Option<Cell<'a>> {
+#[inline]
+fn cell<'a>(value: Value<'a>, kind: &Kind) -> Option<Cell<'a>> {
     let date = |y: u16, m: u8, d: u8| Date { year: y, month: m, day: d };
     let clock = |h: u8, m: u8, s: u8| i64::from(h) * 3_600 + i64::from(m) * 60 + i64::from(s);
     Some(match (value, kind) {
-        (Value::NULL, _) => Cell::Null,
-        (Value::Int(number), _) => Cell::Int(*number),
-        (Value::UInt(number), _) => Cell::UInt(*number),
-        (Value::Float(number), _) => Cell::Float(*number),
-        (Value::Double(number), _) => Cell::Double(*number),
+        (Value::Null, _) => Cell::Null,
+        (Value::Int(number), _) => Cell::Int(number),
+        (Value::UInt(number), _) => Cell::UInt(number),
+        (Value::Float(number), _) => Cell::Float(number),
+        (Value::Double(number), _) => Cell::Double(number),
         (Value::Bytes(text), Kind::Decimal(..)) => match decimal::parse(text) {
             Some((number, scale)) => Cell::Decimal(number, scale),
             None => Cell::Utf8(text),
@@ -59,18 +118,18 @@ fn cell<'a>(value: &'a Value, kind: &Kind) -> Option<Cell<'a>> {
         (Value::Bytes(bytes), Kind::Binary(_) | Kind::Bytes) => Cell::Bytes(bytes),
         // The session's character set is utf8mb4, whatever the column's is.
         (Value::Bytes(text), Kind::Text(_) | Kind::Enum(_) | Kind::Set(_) | Kind::Json) => Cell::Utf8(text),
-        (Value::Date(y, m, d, ..), Kind::Date) => Cell::Date(date(*y, *m, *d)),
-        (Value::Date(y, m, d, h, i, s, micros), Kind::DateTime(_)) => {
-            Cell::DateTime(date(*y, *m, *d), clock(*h, *i, *s) * 1_000_000 + i64::from(*micros))
+        (Value::Moment(y, m, d, ..), Kind::Date) => Cell::Date(date(y, m, d)),
+        (Value::Moment(y, m, d, h, i, s, micros), Kind::DateTime(_)) => {
+            Cell::DateTime(date(y, m, d), clock(h, i, s) * 1_000_000 + i64::from(micros))
         }
-        (Value::Date(y, m, d, h, i, s, micros), Kind::Timestamp(_)) => match date(*y, *m, *d).days() {
+        (Value::Moment(y, m, d, h, i, s, micros), Kind::Timestamp(_)) => match date(y, m, d).days() {
             // The session's zone is UTC.
-            Some(days) => Cell::Instant(i64::from(days) * 86_400 + clock(*h, *i, *s), *micros),
+            Some(days) => Cell::Instant(i64::from(days) * 86_400 + clock(h, i, s), micros),
             None => Cell::Instant(0, 0),
         },
         (Value::Time(negative, days, h, m, s, micros), Kind::Time(_)) => {
-            let absolute = (i64::from(*days) * 86_400 + clock(*h, *m, *s)) * 1_000_000 + i64::from(*micros);
-            Cell::Time(if *negative { -absolute } else { absolute })
+            let absolute = (i64::from(days) * 86_400 + clock(h, m, s)) * 1_000_000 + i64::from(micros);
+            Cell::Time(if negative { -absolute } else { absolute })
         }
         _ => return None,
     })

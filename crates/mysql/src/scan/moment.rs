@@ -8,13 +8,11 @@
 use std::time::Duration;
 
 use headwater_change::{Error, Result};
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 
-use crate::check::account;
-use crate::client::{self, Flavor, query_error, rows, variable};
+use crate::client::{Flavor, query_error};
 use crate::ident::ident;
 use crate::jdbc::Config;
+use crate::wire::Conn;
 
 /// What a snapshot begins with. It is read only: nothing of it is ever locked.
 const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
@@ -38,40 +36,40 @@ pub(super) struct Moment {
 }
 
 /// Begins a snapshot on each connection, all at one moment.
-pub(super) async fn share(conns: &mut [Conn], config: &Config, flavor: Flavor) -> Result<Moment> {
+pub(super) fn share(conns: &mut [Conn], config: &Config, flavor: Flavor) -> Result<Moment> {
     for conn in conns.iter_mut() {
         let sql = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-        conn.query_drop(sql).await.map_err(|error| query_error("set the isolation level", error))?;
+        conn.run(sql).map_err(|error| query_error("set the isolation level", error))?;
     }
     if let [only] = conns {
-        let place = begin_one(only, flavor).await?;
+        let place = begin_one(only, flavor)?;
         return Ok(Moment { place, tries: 1, locked: None });
     }
     let told = match flavor {
-        Flavor::MariaDb => told_by_mariadb(conns).await?,
-        Flavor::MySql => told_by_gtids(conns, config).await?,
+        Flavor::MariaDb => told_by_mariadb(conns)?,
+        Flavor::MySql => told_by_gtids(conns, config)?,
     };
     match told {
         Some(moment) => Ok(moment),
-        None => under_lock(conns, config, flavor).await,
+        None => under_lock(conns, config, flavor),
     }
 }
 
-async fn begin(conn: &mut Conn) -> Result<()> {
-    conn.query_drop(START).await.map_err(|error| query_error("begin a snapshot", error))
+fn begin(conn: &mut Conn) -> Result<()> {
+    conn.run(START).map_err(|error| query_error("begin a snapshot", error))
 }
 
-async fn begin_one(conn: &mut Conn, flavor: Flavor) -> Result<Option<String>> {
+fn begin_one(conn: &mut Conn, flavor: Flavor) -> Result<Option<String>> {
     match flavor {
         Flavor::MariaDb => {
-            begin(conn).await?;
-            mariadb_place(conn).await
+            begin(conn)?;
+            mariadb_place(conn)
         }
         Flavor::MySql => {
             for _ in 0..TRIES {
-                let before = gtids(conn).await?;
-                begin(conn).await?;
-                if before == gtids(conn).await? {
+                let before = gtids(conn)?;
+                begin(conn)?;
+                if before == gtids(conn)? {
                     return Ok(before);
                 }
             }
@@ -81,8 +79,8 @@ async fn begin_one(conn: &mut Conn, flavor: Flavor) -> Result<Option<String>> {
 }
 
 /// The place in the log that a session's snapshot stands at.
-async fn mariadb_place(conn: &mut Conn) -> Result<Option<String>> {
-    let status = rows(conn, "SHOW STATUS LIKE 'binlog\\_snapshot\\_%'").await;
+fn mariadb_place(conn: &mut Conn) -> Result<Option<String>> {
+    let status = conn.rows("SHOW STATUS LIKE 'binlog\\_snapshot\\_%'");
     let status = status.map_err(|error| query_error("tell the place of a snapshot", error))?;
     let value = |name: &str| {
         let row = status.iter().find(|row| row.first().is_some_and(|found| found.as_deref() == Some(name)))?;
@@ -91,14 +89,14 @@ async fn mariadb_place(conn: &mut Conn) -> Result<Option<String>> {
     Ok(value("Binlog_snapshot_file").zip(value("Binlog_snapshot_position")).map(|(file, at)| format!("{file}:{at}")))
 }
 
-async fn told_by_mariadb(conns: &mut [Conn]) -> Result<Option<Moment>> {
+fn told_by_mariadb(conns: &mut [Conn]) -> Result<Option<Moment>> {
     for tries in 1..=TRIES {
         for conn in conns.iter_mut() {
-            begin(conn).await?;
+            begin(conn)?;
         }
         let mut places = Vec::with_capacity(conns.len());
         for conn in conns.iter_mut() {
-            places.push(mariadb_place(conn).await?);
+            places.push(mariadb_place(conn)?);
         }
         let Some(first) = places.first().cloned().flatten() else { return Ok(None) };
         if places.iter().all(|place| place.as_ref() == Some(&first)) {
@@ -109,28 +107,27 @@ async fn told_by_mariadb(conns: &mut [Conn]) -> Result<Option<Moment>> {
 }
 
 /// `gtid_executed`, where the server has GTIDs.
-async fn gtids(conn: &mut Conn) -> Result<Option<String>> {
-    if !variable(conn, "gtid_mode").await?.eq_ignore_ascii_case("ON") {
-        return Ok(None);
-    }
-    variable(conn, "gtid_executed").await.map(|text| Some(text.replace(['\n', ' '], "")))
+fn gtids(conn: &mut Conn) -> Result<Option<String>> {
+    let rows = conn.rows("SELECT @@GLOBAL.gtid_mode, @@GLOBAL.gtid_executed");
+    let rows = rows.map_err(|error| query_error("tell which transactions it has", error))?;
+    let Some([Some(mode), Some(executed)]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    Ok(mode.eq_ignore_ascii_case("ON").then(|| executed.replace(['\n', ' '], "")))
 }
 
 /// On a connection of its own, because the value is not what a snapshot sees.
-async fn told_by_gtids(conns: &mut [Conn], config: &Config) -> Result<Option<Moment>> {
-    let mut teller = client::connect(&config.access, &[]).await?;
+fn told_by_gtids(conns: &mut [Conn], config: &Config) -> Result<Option<Moment>> {
+    let mut teller = Conn::open(&config.access)?;
     let mut found = None;
     for tries in 1..=TRIES {
-        let Some(before) = gtids(&mut teller).await? else { break };
+        let Some(before) = gtids(&mut teller)? else { break };
         for conn in conns.iter_mut() {
-            begin(conn).await?;
+            begin(conn)?;
         }
-        if gtids(&mut teller).await?.as_ref() == Some(&before) {
+        if gtids(&mut teller)?.as_ref() == Some(&before) {
             found = Some(Moment { place: Some(before), tries, locked: None });
             break;
         }
     }
-    let _ = teller.disconnect().await;
     Ok(found)
 }
 
@@ -139,17 +136,17 @@ fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
-async fn under_lock(conns: &mut [Conn], config: &Config, flavor: Flavor) -> Result<Moment> {
-    let mut locker = client::connect(&config.access, &[]).await?;
+fn under_lock(conns: &mut [Conn], config: &Config, flavor: Flavor) -> Result<Moment> {
+    let mut locker = Conn::open(&config.access)?;
     let (database, table) = (ident(&config.database), ident(&config.table));
     let asked = format!("SET SESSION lock_wait_timeout = {LOCK_SECONDS}");
-    locker.query_drop(asked).await.map_err(|error| query_error("set a time limit for locks", error))?;
+    locker.run(&asked).map_err(|error| query_error("set a time limit for locks", error))?;
     for tries in 1..=LOCK_TRIES {
-        match locker.query_drop(format!("LOCK TABLES {database}.{table} READ")).await {
+        match locker.run(&format!("LOCK TABLES {database}.{table} READ")) {
             Ok(()) => {}
             Err(mysql_async::Error::Server(error)) if matches!(error.code, 1205 | 3572) => continue,
             Err(mysql_async::Error::Server(error)) if matches!(error.code, 1044 | 1142 | 1227) => {
-                let user = account(&mut locker, &config.access).await?;
+                let user = locker.account(&config.access)?;
                 return Err(no_moment("the user may not lock the table for the moment that a common snapshot takes")
                     .detail(error.message)
                     .hint(format!("GRANT LOCK TABLES ON {database}.* TO {user}; or {}", choice())));
@@ -159,17 +156,16 @@ async fn under_lock(conns: &mut [Conn], config: &Config, flavor: Flavor) -> Resu
         let since = now();
         let mut places = Vec::with_capacity(conns.len());
         for conn in conns.iter_mut() {
-            begin(conn).await?;
+            begin(conn)?;
         }
         if let Some(first) = conns.first_mut() {
             places.push(match flavor {
-                Flavor::MariaDb => mariadb_place(first).await?,
-                Flavor::MySql => gtids(first).await?,
+                Flavor::MariaDb => mariadb_place(first)?,
+                Flavor::MySql => gtids(first)?,
             });
         }
-        locker.query_drop("UNLOCK TABLES").await.map_err(|error| query_error("unlock a table", error))?;
+        locker.run("UNLOCK TABLES").map_err(|error| query_error("unlock a table", error))?;
         let locked = Some(since.elapsed());
-        let _ = locker.disconnect().await;
         return Ok(Moment { place: places.pop().flatten(), tries, locked });
     }
     Err(no_moment(

@@ -10,14 +10,15 @@ use arrow::datatypes::SchemaRef;
 use headwater_change::{
     ChangeBatch, ChangelogMode, Error, Position, Read, Reader, Result, Run, Source, SourceDescription, TableRequest,
 };
-use mysql_async::Conn;
 
 use super::partition::Range;
 use super::work::Work;
 use super::{moment, split};
+use crate::client::Flavor;
 use crate::jdbc::Config;
 use crate::rows::build::Policy;
 use crate::rows::event::Plan;
+use crate::wire::{Conn, Stopper};
 use crate::{check, client, notice};
 
 /// The one partition of the source.
@@ -62,76 +63,72 @@ impl Source for Scan {
             .name("mysql-scan".to_owned())
             .spawn(move || drive(config, &request, connections, &ready, &sender))
             .map_err(|error| Error::remote("mysql.thread", "no thread can be started").caused_by(error))?;
-        match opened.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(error),
+        let stoppers = match opened.recv() {
+            Ok(stoppers) => stoppers?,
             Err(_) => return Err(Error::bug("mysql.thread", "the scan's thread ended early")),
-        }
+        };
         Ok(Box::new(ScanReader {
             table: self.request.table.clone(),
             schema: Arc::clone(&self.request.schema),
             rows: Some(rows),
             thread: Some(thread),
+            stoppers,
             given: 0,
             ended: false,
         }))
     }
 }
 
-/// Runs the scan on this thread and those of its runtime.
+/// What a connection's thread is started with.
+struct Begun {
+    work: Work,
+    conns: Vec<Conn>,
+}
+
+/// Begins the scan and runs it, a thread for each connection.
 fn drive(
     config: Config,
     request: &TableRequest,
     connections: usize,
-    ready: &SyncSender<Result<()>>,
+    ready: &SyncSender<Result<Vec<Stopper>>>,
     rows: &SyncSender<Result<RecordBatch>>,
 ) {
-    let built = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(connections.min(request.threads.max(1)))
-        .thread_name("mysql-scan")
-        .enable_all()
-        .build();
-    let runtime = match built {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = ready.send(Err(Error::remote("mysql.thread", "no runtime can be started").caused_by(error)));
-            return;
-        }
+    let stoppers = |begun: Begun| {
+        let stoppers = begun.conns.iter().map(Conn::stopper).collect::<std::result::Result<Vec<_>, _>>();
+        stoppers.map(|stoppers| (begun, stoppers)).map_err(|error| client::query_error("share a connection", error))
     };
-    runtime.block_on(async {
-        let (work, conns) = match begin(config, request, connections).await {
-            Ok(begun) => begun,
-            Err(error) => return drop(ready.send(Err(error))),
-        };
-        let _ = ready.send(Ok(()));
-        let readers: Vec<_> =
-            conns.into_iter().map(|conn| tokio::spawn(Arc::clone(&work).read(conn, rows.clone()))).collect();
-        for reader in readers {
-            if reader.await.is_err() {
-                let _ = rows.send(Err(Error::bug("mysql.thread", "a connection's task panicked")));
+    let (begun, stoppers) = match begin(config, request, connections).and_then(stoppers) {
+        Ok(begun) => begun,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    let _ = ready.send(Ok(stoppers));
+    let Begun { work, conns } = begun;
+    std::thread::scope(|scope| {
+        for conn in conns {
+            let read = || work.read(conn, rows);
+            let started = std::thread::Builder::new().name("mysql-read".to_owned()).spawn_scoped(scope, read);
+            if let Err(error) = started {
+                let error = Error::remote("mysql.thread", "no thread can be started").caused_by(error);
+                drop(rows.send(Err(error)));
             }
         }
     });
 }
 
 /// Connects, finds the ranges, and begins the snapshot on as many connections as there is work for.
-async fn begin(config: Config, request: &TableRequest, connections: usize) -> Result<(Arc<Work>, Vec<Conn>)> {
-    let mut first = client::connect(&config.access, &[]).await?;
-    let flavor = client::flavor(&mut first).await?;
-    let plan = plan(&mut first, &config, request).await?;
-    let ranges = match &config.bounds {
-        Some(bounds) => bounds.ranges(&plan.columns)?,
-        None => split::ranges(&mut first, (&config.database, &config.table), &plan.columns, connections).await?,
-    };
-    if connections > 1 && ranges == [Range::All] && config.bounds.is_none() {
-        tracing::info!(table = %request.table, "one connection reads the table: it is small, or its primary key begins with no whole number");
-    }
-    let mut conns = vec![first];
+fn begin(config: Config, request: &TableRequest, connections: usize) -> Result<Begun> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::remote("mysql.thread", "no runtime can be started").caused_by(error))?;
+    let described = runtime.block_on(describe(&config, request, connections))?;
+    let Described { mut session, flavor, plan, ranges } = described;
+    let mut conns = Vec::new();
     while conns.len() < connections.min(ranges.len()) {
-        conns.push(client::connect(&config.access, &[]).await?);
+        conns.push(Conn::open(&config.access)?);
     }
     if config.snapshot {
-        let moment = moment::share(&mut conns, &config, flavor).await?;
+        let moment = moment::share(&mut conns, &config, flavor)?;
         let place = moment.place.as_deref().unwrap_or("no place in a log");
         tracing::info!(table = %request.table, connections = conns.len(), tries = moment.tries, place, "reading as of one moment");
         if let Some(locked) = moment.locked {
@@ -142,9 +139,7 @@ async fn begin(config: Config, request: &TableRequest, connections: usize) -> Re
             ));
         }
         // It may have been altered between its description and the snapshot.
-        if let Some(conn) = conns.first_mut()
-            && self::plan(conn, &config, request).await?.columns != plan.columns
-        {
+        if runtime.block_on(self::plan(&mut session, &config, request))?.columns != plan.columns {
             return Err(Error::remote(
                 "mysql.table_altered",
                 format!("{} was altered while the scan began", request.table),
@@ -152,10 +147,33 @@ async fn begin(config: Config, request: &TableRequest, connections: usize) -> Re
             .hint("run it again"));
         }
     }
-    Ok((Work::new(config, plan, request, ranges), conns))
+    let _ = runtime.block_on(session.disconnect());
+    Ok(Begun { work: Work::new(config, plan, request, ranges), conns })
 }
 
-async fn plan(conn: &mut Conn, config: &Config, request: &TableRequest) -> Result<Plan> {
+/// What is found out about a table before it is read.
+struct Described {
+    session: mysql_async::Conn,
+    flavor: Flavor,
+    plan: Plan,
+    ranges: Vec<Range>,
+}
+
+async fn describe(config: &Config, request: &TableRequest, connections: usize) -> Result<Described> {
+    let mut session = client::connect(&config.access, &[]).await?;
+    let flavor = client::flavor(&mut session).await?;
+    let plan = plan(&mut session, config, request).await?;
+    let ranges = match &config.bounds {
+        Some(bounds) => bounds.ranges(&plan.columns)?,
+        None => split::ranges(&mut session, (&config.database, &config.table), &plan.columns, connections).await?,
+    };
+    if connections > 1 && ranges == [Range::All] && config.bounds.is_none() {
+        tracing::info!(table = %request.table, "one connection reads the table: it is small, or its primary key begins with no whole number");
+    }
+    Ok(Described { session, flavor, plan, ranges })
+}
+
+async fn plan(conn: &mut mysql_async::Conn, config: &Config, request: &TableRequest) -> Result<Plan> {
     let columns = check::columns(conn, &config.database, &config.table).await?;
     if columns.is_empty() {
         let (database, table) = (&config.database, &config.table);
@@ -175,6 +193,7 @@ struct ScanReader {
     schema: SchemaRef,
     rows: Option<Receiver<Result<RecordBatch>>>,
     thread: Option<JoinHandle<()>>,
+    stoppers: Vec<Stopper>,
     given: u64,
     ended: bool,
 }
@@ -206,8 +225,9 @@ impl Reader for ScanReader {
 
 impl Drop for ScanReader {
     fn drop(&mut self) {
-        // Whoever waits for room finds nobody there.
+        // Whoever waits for room finds nobody there, and whoever waits for the server hears no more of it.
         self.rows = None;
+        self.stoppers.iter().for_each(Stopper::stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

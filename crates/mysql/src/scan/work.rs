@@ -7,18 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use headwater_change::{Error, ErrorKind, Place, Result, TableRequest};
-use mysql_async::Conn;
-use mysql_async::prelude::Queryable;
 
-use crate::check::account;
 use crate::client::query_error;
 use crate::ident::ident;
 use crate::jdbc::Config;
 use crate::rows::build::Builders;
 use crate::rows::event::Plan;
-use crate::rows::result;
+use crate::rows::result::{self, Decoder};
 use crate::scan::condition;
 use crate::scan::partition::Range;
+use crate::wire::Conn;
 
 /// Bytes of Arrow data in a batch, about.
 pub(super) const BATCH_BYTES: usize = 1 << 20;
@@ -34,10 +32,10 @@ pub(super) struct Work {
 }
 
 impl Work {
-    pub(super) fn new(config: Config, plan: Plan, request: &TableRequest, ranges: Vec<Range>) -> Arc<Self> {
+    pub(super) fn new(config: Config, plan: Plan, request: &TableRequest, ranges: Vec<Range>) -> Self {
         let schema = Arc::clone(&request.schema);
         let conditions = condition::texts(&plan, &schema, &request.conditions);
-        Arc::new(Self { config, plan, schema, conditions, ranges: Mutex::new(ranges.into()) })
+        Self { config, plan, schema, conditions, ranges: Mutex::new(ranges.into()) }
     }
 
     fn next(&self) -> Option<Range> {
@@ -45,47 +43,47 @@ impl Work {
     }
 
     /// Reads ranges until none is left, or nobody wants rows any more.
-    pub(super) async fn read(self: Arc<Self>, mut conn: Conn, rows: SyncSender<Result<RecordBatch>>) {
-        let mut builders = match Builders::new(Arc::clone(&self.schema)) {
-            Ok(builders) => builders,
-            Err(error) => return give_up(&rows, error),
-        };
+    pub(super) fn read(&self, mut conn: Conn, rows: &SyncSender<Result<RecordBatch>>) {
+        if let Err(error) = self.ranges(&mut conn, rows) {
+            drop(rows.send(Err(error)));
+        }
+    }
+
+    fn ranges(&self, conn: &mut Conn, rows: &SyncSender<Result<RecordBatch>>) -> Result<()> {
+        let mut builders = Builders::new(Arc::clone(&self.schema))?;
         while let Some(range) = self.next() {
-            match self.range(&mut conn, &range, &mut builders, &rows).await {
-                Ok(true) => {}
-                Ok(false) => return,
-                Err(error) => return give_up(&rows, error),
+            if !self.range(conn, &range, &mut builders, rows)? {
+                return Ok(());
             }
         }
         if builders.rows() > 0 {
-            match builders.finish() {
-                Ok(batch) => drop(give(&rows, batch)),
-                Err(error) => give_up(&rows, error),
-            }
+            drop(rows.send(Ok(builders.finish()?)));
         }
-        let _ = conn.disconnect().await;
+        Ok(())
     }
 
     /// Reads a range; `false` when nobody wants rows any more.
-    async fn range(
+    fn range(
         &self,
         conn: &mut Conn,
         range: &Range,
         builders: &mut Builders,
         rows: &SyncSender<Result<RecordBatch>>,
     ) -> Result<bool> {
-        let mut found = match conn.exec_iter(self.select(range), ()).await {
-            Ok(found) => found,
+        let layout = match conn.execute(&self.select(range)) {
+            Ok(layout) => layout,
             Err(mysql_async::Error::Server(error)) if matches!(error.code, 1142 | 1143 | 1044) => {
-                return Err(self.not_granted(conn, &error.message).await?);
+                return Err(self.not_granted(conn, &error.message)?);
             }
             Err(error) => return Err(query_error("read a table", error)),
         };
+        let other = || Error::bug("mysql.columns", "the server gave other columns than were asked for");
+        let decoder = Decoder::new(&self.plan, &layout).ok_or_else(other)?;
         let mut number = 0_u64;
-        while let Some(row) = found.next().await.map_err(|error| query_error("finish reading a table", error))? {
+        while let Some(row) = conn.next_row(&layout).map_err(|error| query_error("finish reading a table", error))? {
             number += 1;
-            result::append(&row, &self.plan, builders).map_err(|wrong| self.value_error(range, number, wrong))?;
-            if builders.bytes() >= BATCH_BYTES && !give(rows, builders.finish()?) {
+            decoder.append(row, builders).map_err(|wrong| self.value_error(range, number, wrong))?;
+            if builders.bytes() >= BATCH_BYTES && rows.send(Ok(builders.finish()?)).is_err() {
                 return Ok(false);
             }
         }
@@ -103,8 +101,8 @@ impl Work {
         format!("SELECT {columns} FROM {database}.{table}{rows}")
     }
 
-    async fn not_granted(&self, conn: &mut Conn, detail: &str) -> Result<Error> {
-        let user = account(conn, &self.config.access).await?;
+    fn not_granted(&self, conn: &mut Conn, detail: &str) -> Result<Error> {
+        let user = conn.account(&self.config.access)?;
         let (database, table) = (&self.plan.database, &self.plan.table);
         Ok(Error::usage("mysql.privilege", format!("the user {user} may not read {database}.{table}"))
             .detail(detail)
@@ -120,13 +118,4 @@ impl Work {
         Error::new(ErrorKind::Data, "mysql.value", format!("column '{column}' of {database}.{table}: {what}"))
             .at(Place::Position(place))
     }
-}
-
-/// Hands a batch over once there is room; `false` when nobody wants it.
-fn give(rows: &SyncSender<Result<RecordBatch>>, batch: RecordBatch) -> bool {
-    tokio::task::block_in_place(|| rows.send(Ok(batch)).is_ok())
-}
-
-fn give_up(rows: &SyncSender<Result<RecordBatch>>, error: Error) {
-    tokio::task::block_in_place(|| drop(rows.send(Err(error))));
 }
