@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod batch;
 mod build;
 mod clicks;
 mod jobs;
@@ -40,6 +41,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Scenario {
+    /// A table of MySQL aggregated and written back by Spark's script, against draining it, Spark and ConnectorX.
+    Batch(batch::Settings),
     /// The release build from nothing, without the downloads; size and start of the binary.
     Build,
     /// JSON lines counted per page in windows of ten seconds, against only parsing the same file.
@@ -56,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     std::fs::create_dir_all(&arguments.data)?;
     let figures = match arguments.scenario {
+        Scenario::Batch(settings) => batch::run(&arguments.headwater, &arguments.data, &settings, arguments.runs)?,
         Scenario::Build => build::run(&arguments.data, arguments.runs)?,
         Scenario::Clicks { rows } => clicks::run(&arguments.headwater, &arguments.data, rows, arguments.runs)?,
         Scenario::Jobs(settings) => jobs::run(settings, arguments.runs).map_err(|error| error as Box<dyn Error>)?,

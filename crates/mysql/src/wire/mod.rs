@@ -12,6 +12,8 @@ mod conn;
 mod login;
 mod packet;
 mod secure;
+#[cfg(test)]
+mod tests;
 pub(crate) mod value;
 
 pub(crate) use conn::{Conn, Stopper};
