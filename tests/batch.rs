@@ -187,6 +187,11 @@ fn spark_script(flavor: Flavor) {
          WHERE created_at >= '2024-05-20' AND created_at < '2024-05-21' GROUP BY product_id;"
     ));
     assert_eq!(found(), truth);
+    let shown = run("EXPLAIN SELECT * FROM daily_summary;");
+    let asked = "SELECT `product_id`, `sale_price`, `quantity`, `created_at` FROM `service_db`.`orders` \
+                 WHERE (`created_at` >= '2024-05-20 00:00:00.000000') AND (`created_at` < '2024-05-21 00:00:00.000000') \
+                 AND (`order_id` < 3334 OR `order_id` IS NULL)";
+    assert!(shown.contains("ranges=9") && shown.contains(asked), "{shown}");
 }
 
 #[test]

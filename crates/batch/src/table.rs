@@ -6,22 +6,17 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::streaming::StreamingTable;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result as Planned};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
-use datafusion::physical_plan::streaming::PartitionStream;
 use headwater_change::{Error, Read, Result, Source};
 use headwater_sql::{TableSpec, condition};
 
+use crate::exec::SourceExec;
+
 /// Bytes of Arrow data that a source brings at once, about.
 const BATCH_BYTES: usize = 1 << 20;
-
-/// Batches that may wait between a source and the plan.
-const WAITING: usize = 2;
 
 /// How long a source may wait for rows before it is asked whether anybody still wants them.
 const WAIT: Duration = Duration::from_millis(100);
@@ -41,6 +36,8 @@ pub(crate) struct SourceTable {
     /// Columns as the plan knows them.
     pub(crate) schema: SchemaRef,
     pub(crate) tables: Arc<dyn Tables>,
+    /// Whether the plan is made to be read by people.
+    pub(crate) explained: bool,
 }
 
 impl std::fmt::Debug for SourceTable {
@@ -66,57 +63,40 @@ impl TableProvider for SourceTable {
 
     async fn scan(
         &self,
-        state: &dyn Session,
+        _state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        limit: Option<usize>,
+        _limit: Option<usize>,
     ) -> Planned<Arc<dyn ExecutionPlan>> {
         // Rows without columns still have to be counted: one column carries them.
         let (columns, counted) = match projection {
-            None => ((0..self.schema.fields().len()).collect(), None),
-            Some(columns) if columns.is_empty() => (vec![0], Some(Vec::new())),
-            Some(columns) => (columns.clone(), None),
+            None => ((0..self.schema.fields().len()).collect(), false),
+            Some(columns) if columns.is_empty() => (vec![0], true),
+            Some(columns) => (columns.clone(), false),
         };
         let mut spec = self.spec.project(&columns);
         spec.conditions = filters.iter().filter_map(condition).collect();
-        let source = self.tables.source(&spec).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let source = self.tables.source(&spec).map_err(passed_on)?;
         let schema = Arc::new(self.schema.project(&columns)?);
-        let partition = Arc::new(SourcePartition { source: source.into(), schema: Arc::clone(&schema) });
-        StreamingTable::try_new(schema, vec![partition])?.scan(state, counted.as_ref(), filters, limit).await
+        let source: Arc<dyn Source> = source.into();
+        let asked = if self.explained { statements(&source)? } else { Vec::new() };
+        Ok(Arc::new(SourceExec::new(self.spec.table.to_string(), source, schema, counted, asked)))
     }
 }
 
-/// One source, which is one partition of the plan.
-struct SourcePartition {
-    source: Arc<dyn Source>,
-    schema: SchemaRef,
+/// An error of ours on its way through DataFusion.
+pub(crate) fn passed_on(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
 }
 
-impl std::fmt::Debug for SourcePartition {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourcePartition").field("schema", &self.schema).finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for SourcePartition {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), WAITING);
-        let (rows, source, schema) = (builder.tx(), Arc::clone(&self.source), Arc::clone(&self.schema));
-        builder.spawn_blocking(move || {
-            let read =
-                read(source.as_ref(), &schema, |batch| rows.blocking_send(Ok(batch)).is_ok(), || !rows.is_closed());
-            read.map_err(|error| DataFusionError::External(Box::new(error)))
-        });
-        builder.build()
-    }
+/// On a thread of its own: the source may have a runtime, which cannot be within another one.
+fn statements(source: &Arc<dyn Source>) -> Planned<Vec<String>> {
+    let asked = std::thread::scope(|scope| scope.spawn(|| source.statements()).join());
+    asked.unwrap_or_else(|_| Err(Error::bug("batch.thread", "a source panicked"))).map_err(passed_on)
 }
 
 /// Reads a source to its end, or until nobody wants its rows.
-fn read(
+pub(crate) fn read(
     source: &dyn Source,
     schema: &SchemaRef,
     mut give: impl FnMut(RecordBatch) -> bool,

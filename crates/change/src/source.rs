@@ -30,6 +30,12 @@ pub trait Source: Send + Sync {
     ///
     /// Fails with [`crate::ErrorKind::Fenced`] when a position is no longer there.
     fn open(&self, from: &[Position]) -> Result<Box<dyn Reader>>;
+
+    /// The statements by which it would ask a server, for people to read; a source that asks none has none. Looks at the
+    /// server, reads no rows.
+    fn statements(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// What one pull brings.

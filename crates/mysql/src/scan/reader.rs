@@ -46,7 +46,28 @@ struct Scan {
     request: TableRequest,
 }
 
+/// What a session's work is run on.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::remote("mysql.thread", "no runtime can be started").caused_by(error))
+}
+
+impl Scan {
+    fn connections(&self) -> usize {
+        self.config.connections.unwrap_or(self.request.threads).max(1)
+    }
+}
+
 impl Source for Scan {
+    fn statements(&self) -> Result<Vec<String>> {
+        let described = describe(&self.config, &self.request, self.connections());
+        let Described { plan, ranges, .. } = runtime()?.block_on(described)?;
+        let work = Work::new(self.config.clone(), plan, &self.request, ranges.clone());
+        Ok(ranges.iter().map(|range| work.select(range)).collect())
+    }
+
     fn describe(&self) -> SourceDescription {
         SourceDescription { schema: Arc::clone(&self.request.schema), mode: ChangelogMode::Append, bounded: true }
     }
@@ -55,7 +76,7 @@ impl Source for Scan {
         if from.first().is_some_and(|position| &*position.token == READ) {
             return Ok(Box::new(Done));
         }
-        let connections = self.config.connections.unwrap_or(self.request.threads).max(1);
+        let connections = self.connections();
         let (sender, rows) = sync_channel(connections * WAITING);
         let (ready, opened) = sync_channel(1);
         let (config, request) = (self.config.clone(), self.request.clone());
@@ -117,10 +138,7 @@ fn drive(
 
 /// Connects, finds the ranges, and begins the snapshot on as many connections as there is work for.
 fn begin(config: Config, request: &TableRequest, connections: usize) -> Result<Begun> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::remote("mysql.thread", "no runtime can be started").caused_by(error))?;
+    let runtime = runtime()?;
     let described = runtime.block_on(describe(&config, request, connections))?;
     let Described { mut session, flavor, plan, ranges } = described;
     let mut conns = Vec::new();

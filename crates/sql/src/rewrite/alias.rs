@@ -34,8 +34,9 @@ struct Resolver<'a> {
     aggregates: usize,
 }
 
+/// Whether a function is computed over rows, of a group or of a window.
 fn aggregates(function: &Function) -> bool {
-    function.over.is_none() && function_name(function).is_some_and(|name| NAMES.contains(&name.to_lowercase().as_str()))
+    function.over.is_some() || function_name(function).is_some_and(|name| NAMES.contains(&name.to_lowercase().as_str()))
 }
 
 impl VisitorMut for Resolver<'_> {
@@ -70,7 +71,7 @@ impl VisitorMut for Resolver<'_> {
                 match (meant.next(), meant.next()) {
                     (Some(_), Some(_)) => return refused("is the name of several columns of the list"),
                     (Some(_), None) if self.aggregates > 0 => {
-                        return refused("is a column of the same list: an aggregate cannot be computed over it");
+                        return refused("is a column of the same list: what is computed over rows cannot use it");
                     }
                     (Some((_, meaning)), None) => *expr = Expr::Nested(Box::new(meaning.clone())),
                     (None, _) => {}

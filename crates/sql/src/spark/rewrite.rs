@@ -107,6 +107,9 @@ impl VisitorMut for Rewriter {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        if select.qualify.as_ref().is_some_and(has_aggregate) {
+            return ControlFlow::Break(unsupported("an aggregate in QUALIFY"));
+        }
         select.distribute_by.clear();
         match groups(select) {
             Ok(()) => ControlFlow::Continue(()),
