@@ -90,7 +90,9 @@ fn who_waits_is_stopped_from_outside() {
     let mut conn = Conn::open(&access(server.port(), "root", "", SslMode::Disabled)).unwrap();
     let stopper = conn.stopper().unwrap();
     let waiting = std::thread::spawn(move || conn.rows("SELECT SLEEP(60)").is_err());
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    let mut watcher = Conn::open(&access(server.port(), "root", "", SslMode::Disabled)).unwrap();
+    let asleep = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP%'";
+    while watcher.rows(asleep).unwrap() != [[Some("1".to_owned())]] {}
     stopper.stop();
     assert!(waiting.join().unwrap());
 }

@@ -36,7 +36,7 @@ fn item(name: &str, expr: Expr) -> SelectItem {
     SelectItem::ExprWithAlias { expr, alias: quoted(name) }
 }
 
-fn column(name: &String) -> SelectItem {
+fn column(name: &str) -> SelectItem {
     SelectItem::UnnamedExpr(Expr::Identifier(quoted(name)))
 }
 
@@ -182,7 +182,7 @@ pub(super) fn unpivot(
     let each = |array: Expr| plain_call(EACH, vec![array]);
     let labels = called.iter().map(|(_, label)| text(&label.value)).collect();
     let cells = of.iter().map(|column| column.expr.clone()).collect();
-    let mut items: Vec<SelectItem> = rest().map(column).collect();
+    let mut items: Vec<SelectItem> = rest().map(|name| column(name)).collect();
     items.push(item(&name.value, each(plain_call("array", labels))));
     items.push(item(&value.value, each(plain_call(UNPIVOTED, cells))));
     let names: Vec<String> = rest().chain([&name.value, &value.value]).cloned().collect();
@@ -192,6 +192,7 @@ pub(super) fn unpivot(
     }
     let there = Expr::IsNotNull(Box::new(Expr::Identifier(quoted(&value.value))));
     let inner = TableAlias { explicit: true, name: quoted("$unpivot"), columns: Vec::new(), at: None };
-    let kept = select(names.iter().map(column).collect(), derived(all, Some(inner)), Some(there), Vec::new())?;
+    let kept =
+        select(names.iter().map(|name| column(name)).collect(), derived(all, Some(inner)), Some(there), Vec::new())?;
     Ok((derived(kept, alias), names))
 }

@@ -7,14 +7,13 @@ mod show;
 pub(crate) mod spark;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::datatypes::Schema;
 use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Query};
-use headwater_change::{ChangelogMode, Error, Result, TimeZone};
+use headwater_change::{ChangelogMode, Clock, Error, Result, SystemClock, TimeZone};
 
 use crate::batch::{self, BatchQuery};
 use crate::bind::{Binder, parser_options};
@@ -364,8 +363,7 @@ impl Session {
 
 /// Microseconds since 1970.
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    SystemClock.now_millis().saturating_mul(1_000)
 }
 
 /// Puts the place of an option into the text.
