@@ -301,3 +301,64 @@ fn conditions_take_away_what_nobody_wants_and_nothing_else() {
         }
     });
 }
+
+/// Tables with twenty thousand rows each, by the key that ranges are to be found for: its definition, and its values out
+/// of `i`, which counts from 0.
+const KEYS: [(&str, &str, &str); 9] = [
+    ("uuids", "k CHAR(36) CHARACTER SET ascii, v INT, PRIMARY KEY (k)", "LEFT(SHA2(i, 256), 36), i"),
+    ("bytes", "k BINARY(16), v INT, PRIMARY KEY (k)", "UNHEX(LEFT(SHA2(i, 256), 32)), i"),
+    (
+        "names",
+        "k VARCHAR(60) CHARACTER SET utf8mb4, v INT, PRIMARY KEY (k)",
+        "CONCAT('Kunde-', LPAD(i, 6, '0'), 'é'), i",
+    ),
+    (
+        "skewed",
+        "k VARCHAR(60) CHARACTER SET latin1 NOT NULL, v INT, UNIQUE KEY u (k), KEY (v)",
+        "CONCAT(IF(i % 10, 'zz/', 'a'), i), i",
+    ),
+    ("decimals", "k DECIMAL(20,4), v INT, PRIMARY KEY (k)", "POW(i, 3) / 8 - 5, i"),
+    ("times", "k DATETIME(6), v INT, PRIMARY KEY (k)", "'2024-01-01' + INTERVAL i * 13 MICROSECOND, i"),
+    (
+        "days",
+        "d DATE, n INT UNSIGNED, v INT, PRIMARY KEY (d, n)",
+        "'2024-05-01' + INTERVAL IF(i < 15000, 0, i % 3) DAY, i, i",
+    ),
+    ("tenants", "t VARCHAR(20), n BIGINT, v INT, PRIMARY KEY (t, n)", "ELT(1 + (i > 18000), 'big', 'small'), i, i"),
+    ("enums", "e ENUM('a','b'), n INT, v INT, PRIMARY KEY (e, n)", "ELT(1 + i % 2, 'a', 'b'), i, i"),
+];
+
+#[test]
+fn ranges_are_found_for_any_key() {
+    let digits = "(SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL \
+                  SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9)";
+    let numbers = format!(
+        "(SELECT a.n * 10000 + b.n * 1000 + c.n * 100 + d.n * 10 + e.n AS i FROM {digits} a, {digits} b, {digits} c, \
+         {digits} d, {digits} e WHERE a.n < 2) n"
+    );
+    on_all("scan_keys", &[], |db| {
+        for (name, definition, values) in KEYS {
+            db.run(&[
+                &format!("CREATE TABLE shop.{name} ({definition}) ENGINE=InnoDB"),
+                &format!("INSERT INTO shop.{name} SELECT {values} FROM {numbers}"),
+                &format!("ANALYZE TABLE shop.{name}"),
+            ]);
+            let fields = vec![Field::new("v", DataType::Int32, true)];
+            let source = table(db, name, fields, &[("scan.connections", "2")]).unwrap();
+            let statements = source.statements().unwrap();
+            let counts: Vec<usize> = statements.iter().map(|sql| db.texts(sql).len()).collect();
+            assert_eq!(counts.iter().sum::<usize>(), 20_000, "{name} {:?}: {statements:#?}", db.flavor);
+            let most = counts.iter().max().copied().unwrap();
+            if name == "enums" {
+                assert_eq!(counts.len(), 1);
+            } else {
+                assert!(counts.len() >= 4 && most < 7_000, "{name} {:?}: {counts:?} {statements:#?}", db.flavor);
+            }
+            let batches = read(source.as_ref()).unwrap();
+            let mut found: Vec<i32> =
+                batches.iter().flat_map(|rows| rows.column(0).as_primitive::<Int32Type>().values().to_vec()).collect();
+            found.sort_unstable();
+            assert!(found.into_iter().eq(0..20_000), "{name} {:?}", db.flavor);
+        }
+    });
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  config, url ─► reader (a thread) ─► moment (all connections on one snapshot)
-//!                                    └─► partition, split (key ranges) ─► work (a connection takes the next range) ─► Reader
+//!                                    └─► partition, split (key ranges: range, middle) ─► work (a connection takes the next range) ─► Reader
 //! ```
 //!
 //! The laws: every row once, those with NULL in the partition column too; bounds set strides and never filter; all
@@ -10,8 +10,10 @@
 //! nobody wants.
 
 mod condition;
+mod middle;
 mod moment;
 mod partition;
+mod range;
 mod reader;
 mod split;
 mod work;

@@ -3,64 +3,15 @@
 //!
 //! Source: `JDBCRelation.columnPartition` as observed in MySQL's general log.
 
-use std::fmt;
-
 use arrow::datatypes::i256;
 use headwater_change::{Error, Place, Result};
 
-use crate::ident::ident;
 use crate::rows::temporal::Date;
+use crate::scan::range::{Key, Range};
 use crate::schema::{Column, Kind};
 
 /// Digits behind the point to which Spark divides.
 const SCALE: i128 = 1_000_000_000_000_000_000;
-
-/// Rows of a table by the values of a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Range {
-    /// All of them.
-    All,
-    /// Up to but not with this literal, and NULL.
-    First { column: String, below: String },
-    /// From the first literal on, below the second.
-    Between { column: String, from: String, below: String },
-    /// From this literal on.
-    Last { column: String, from: String },
-}
-
-impl Range {
-    /// The ranges between literals in ascending order.
-    pub(super) fn between(column: &str, bounds: &[String]) -> Vec<Self> {
-        let (Some(first), Some(last)) = (bounds.first(), bounds.last()) else { return vec![Self::All] };
-        let column = || column.to_owned();
-        let inner = bounds.windows(2).filter_map(|pair| match pair {
-            [from, below] => Some(Self::Between { column: column(), from: from.clone(), below: below.clone() }),
-            _ => None,
-        });
-        std::iter::once(Self::First { column: column(), below: first.clone() })
-            .chain(inner)
-            .chain(std::iter::once(Self::Last { column: column(), from: last.clone() }))
-            .collect()
-    }
-}
-
-/// The condition of a WHERE clause; nothing for all rows.
-impl fmt::Display for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => Ok(()),
-            Self::First { column, below } => {
-                let column = ident(column);
-                write!(f, "{column} < {below} OR {column} IS NULL")
-            }
-            Self::Between { column, from, below } => {
-                let column = ident(column);
-                write!(f, "{column} >= {from} AND {column} < {below}")
-            }
-            Self::Last { column, from } => write!(f, "{} >= {from}", ident(column)),
-        }
-    }
-}
 
 /// Where ranges begin and end, as they were given.
 #[derive(Clone, Debug)]
@@ -89,9 +40,9 @@ impl Bounds {
         if lower > upper {
             return Err(wrong("scan.partition.lower-bound", format!("{} is above {}", self.lower, self.upper)));
         }
-        let bounds: Vec<String> =
-            inner_bounds(lower, upper, self.number).into_iter().map(|bound| unit.literal(bound)).collect();
-        Ok(Range::between(&column.name, &bounds))
+        let key = |bound| vec![(column.name.clone(), unit.literal(bound))];
+        let bounds: Vec<Key> = inner_bounds(lower, upper, self.number).into_iter().map(key).collect();
+        Ok(Range::between(&bounds))
     }
 }
 
@@ -101,7 +52,7 @@ fn wrong(option: &str, message: String) -> Error {
 
 /// What bounds count in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Unit {
     Number,
     Days,
     Micros,
@@ -117,7 +68,7 @@ impl Unit {
         }
     }
 
-    fn read(self, text: &str) -> Option<i64> {
+    pub(super) fn read(self, text: &str) -> Option<i64> {
         if self == Self::Number {
             return text.parse().ok();
         }
@@ -143,7 +94,7 @@ impl Unit {
         wrong(option, format!("'{text}' is not {wanted}"))
     }
 
-    fn literal(self, bound: i64) -> String {
+    pub(super) fn literal(self, bound: i64) -> String {
         match self {
             Self::Number => bound.to_string(),
             Self::Days => format!("'{}'", date_text(bound)),

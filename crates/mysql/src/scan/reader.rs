@@ -11,7 +11,7 @@ use headwater_change::{
     ChangeBatch, ChangelogMode, Error, Position, Read, Reader, Result, Run, Source, SourceDescription, TableRequest,
 };
 
-use super::partition::Range;
+use super::range::Range;
 use super::work::Work;
 use super::{moment, split};
 use crate::client::Flavor;
@@ -186,7 +186,7 @@ async fn describe(config: &Config, request: &TableRequest, connections: usize) -
         None => split::ranges(&mut session, (&config.database, &config.table), &plan.columns, connections).await?,
     };
     if connections > 1 && ranges == [Range::All] && config.bounds.is_none() {
-        tracing::info!(table = %request.table, "one connection reads the table: it is small, or its primary key begins with no whole number");
+        tracing::info!(table = %request.table, "one connection reads the table: it is small, or has no unique key that ranges could be found for");
     }
     Ok(Described { session, flavor, plan, ranges })
 }

@@ -15,7 +15,7 @@ use crate::rows::build::Builders;
 use crate::rows::event::Plan;
 use crate::rows::result::{self, Decoder};
 use crate::scan::condition;
-use crate::scan::partition::Range;
+use crate::scan::range::Range;
 use crate::wire::Conn;
 
 /// Bytes of Arrow data in a batch, about.
