@@ -85,6 +85,10 @@ pub(crate) struct SqlArguments {
     /// Memory that sorts, joins and aggregates of batch mode may hold before they go to disk: 512mb, 2g.
     #[arg(long, value_name = "SIZE", default_value = "1g", value_parser = size)]
     pub(crate) memory: usize,
+    /// The name of this run, such as nightly-2024-05-20: what an earlier run of the name has written to tables of MySQL
+    /// is not written again, whatever became of it.
+    #[arg(long, value_name = "NAME", value_parser = run_name)]
+    pub(crate) run: Option<String>,
     /// The server whose databases Spark's scripts name without a catalog: jdbc:mysql://host:3306/database?user=u&password=p.
     #[arg(long, value_name = "URL")]
     pub(crate) mysql: Option<String>,
@@ -127,6 +131,14 @@ fn variable(text: &str) -> Result<(String, String), String> {
         return Err("the name is empty".to_owned());
     }
     Ok((name.to_owned(), value.to_owned()))
+}
+
+fn run_name(text: &str) -> Result<String, String> {
+    let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.:".contains(letter);
+    if (1..=100).contains(&text.len()) && text.chars().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err("up to 100 letters, digits, and - _ . :".to_owned())
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -97,6 +97,7 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
         parallelism: parallelism(arguments),
         memory_bytes: arguments.memory,
         mysql: arguments.mysql.clone(),
+        run: arguments.run.clone(),
         variables: arguments.variables.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
     let stopper = Stopper::default();

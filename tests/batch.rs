@@ -145,6 +145,45 @@ fn of_spark(port: u16, statement: &str) -> Output {
     command.output().expect("headwater")
 }
 
+const BY_NAME: &str = "INSERT INTO analytics_db.history SELECT * FROM daily_summary; \
+                      INSERT INTO analytics_db.days SELECT COUNT(*), SUM(total_count) FROM daily_summary;";
+
+fn start_by_name(port: u16, run: &str) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    command.args(["sql", "-e", &format!("{SPARK}{BY_NAME}"), "-D", &format!("PORT={port}"), "--run", run]);
+    command.args(["--mysql", &format!("mysql://root:env:PASSWORD@127.0.0.1:{port}/")]).env("PASSWORD", "");
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("headwater")
+}
+
+fn run_by_name(port: u16, truth: &[String]) {
+    query(
+        port,
+        "CREATE TABLE analytics_db.history (product_id INT, total_amount DECIMAL(38,2), total_count BIGINT);
+         CREATE TABLE analytics_db.days (products BIGINT, orders BIGINT);",
+    );
+    let history = || query(port, "SELECT * FROM analytics_db.history ORDER BY product_id;");
+    let days = || query(port, "SELECT * FROM analytics_db.days;").len();
+    let mut dice = SmallRng::seed_from_u64(7);
+    for run in 1..=KILLS {
+        query(port, "DELETE FROM analytics_db.history; DELETE FROM analytics_db.days;");
+        let name = format!("nightly-{run}");
+        for _ in 0..2 {
+            let mut child = start_by_name(port, &name);
+            std::thread::sleep(Duration::from_millis(dice.random_range(0..900)));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        // The first may still be at its COMMIT: the others wait for it.
+        for child in [start_by_name(port, &name), start_by_name(port, &name)] {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", told(&output));
+        }
+        assert_eq!((history(), days()), (truth.to_vec(), 1), "run {run}");
+    }
+    let marks = query(port, "SELECT COUNT(*), SUM(written_rows) FROM analytics_db.headwater_runs;");
+    assert_eq!(marks, [format!("{}\t{}", KILLS * 2, KILLS * (truth.len() + 1))]);
+}
+
 fn spark_script(flavor: Flavor) {
     let test = format!("spark_script ({flavor:?})");
     let Some(server) = Server::for_test(&test, flavor).expect("a server, or a reason why not") else { return };
@@ -169,6 +208,8 @@ fn spark_script(flavor: Flavor) {
     };
     run("INSERT INTO analytics_db.daily_product_sales SELECT * FROM daily_summary;");
     assert_eq!(found(), truth);
+    // A run with a name is written once, whatever became of it: killed anywhere, started again, twice at the same time.
+    run_by_name(port, &truth);
     // A second time the keys are there: nothing is doubled and nothing lost.
     let again = of_spark(port, "INSERT INTO analytics_db.daily_product_sales SELECT * FROM daily_summary;");
     assert!(!again.status.success() && told(&again).contains("Duplicate entry"), "{}", told(&again));
@@ -190,7 +231,7 @@ fn spark_script(flavor: Flavor) {
     let shown = run("EXPLAIN SELECT * FROM daily_summary;");
     let asked = "SELECT `product_id`, `sale_price`, `quantity`, `created_at` FROM `service_db`.`orders` \
                  WHERE (`created_at` >= '2024-05-20 00:00:00.000000') AND (`created_at` < '2024-05-21 00:00:00.000000') \
-                 AND (`order_id` < 3334 OR `order_id` IS NULL)";
+                 AND (`order_id` < 3335 OR `order_id` IS NULL)";
     assert!(shown.contains("ranges=9") && shown.contains(asked), "{shown}");
 }
 

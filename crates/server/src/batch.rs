@@ -39,13 +39,29 @@ pub(crate) fn explain(job: &Job, config: &Config, settings: &Settings) -> Result
     Ok(job.queries.iter().map(plan).collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
+/// Who writes the targets of the session's job of this number; a run that has a name is the same when it comes back.
+pub(crate) fn owner(run: Option<&str>, job: u32) -> Owner {
+    match run {
+        Some(run) => Owner { id: format!("{run}.{job}"), durable: true },
+        None => Owner::new(false),
+    }
+}
+
 /// Runs a job. A target shows all of its rows or none.
-pub(crate) fn run(job: &Job, config: &Config, (settings, zone): (&Settings, &str), control: &Control) -> Result<()> {
+pub(crate) fn run(
+    job: &Job,
+    config: &Config,
+    (settings, zone): (&Settings, &str),
+    (owner, control): (&Owner, &Control),
+) -> Result<()> {
     let (tables, engine) = engine(config, settings);
-    let owner = Owner::new(false);
     let mut writers = Vec::with_capacity(job.queries.len());
     for (number, query) in (0..).zip(&job.queries) {
         let (name, sink): (TableId, Box<dyn Sink>) = match &query.target {
+            Some(spec) if owner.durable && spec.connector != "jdbc" => {
+                return Err(Error::usage("batch.run", format!("'{}' does not remember its runs", spec.table))
+                    .hint("with --run write to tables of the connector 'jdbc' only"));
+            }
             Some(spec) => (spec.table.clone(), connectors::sink(spec)?),
             None => {
                 let sink = OutputSink::new(config, &query.schema, (true, true), (job.dialect, zone))?;
@@ -53,6 +69,10 @@ pub(crate) fn run(job: &Job, config: &Config, (settings, zone): (&Settings, &str
             }
         };
         let mut writer = sink.open(&owner.of_sink(number), Epoch(0))?;
+        if writer.recover()? == Some(EPOCH) {
+            eprintln!("'{name}' was written by an earlier run of this name: nothing is to be done");
+            continue;
+        }
         headwater_batch::run(&query.plan, &tables, &engine, |rows| {
             if control.is_stopped() {
                 return Ok(ControlFlow::Break(()));

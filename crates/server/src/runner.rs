@@ -34,6 +34,8 @@ pub struct Config {
     pub memory_bytes: usize,
     /// The server whose databases Spark's scripts name without a catalog.
     pub mysql: Option<String>,
+    /// The name of this run: what an earlier run of the name has written is not written again.
+    pub run: Option<String>,
     /// Values of `${NAME}`.
     pub variables: BTreeMap<String, String>,
 }
@@ -108,6 +110,8 @@ pub struct Runner {
     stopper: Stopper,
     background: Vec<Background>,
     pipelines: usize,
+    /// Jobs so far, which is how a run that comes back knows them again.
+    jobs: u32,
     /// A failure in the background ends everything: nobody sits here to read of it.
     unattended: bool,
 }
@@ -117,7 +121,7 @@ impl Runner {
     pub fn new(config: Config, stopper: Stopper) -> Result<Self> {
         let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out))?;
         session.settings_mut().set_mysql(config.mysql.clone());
-        Ok(Self { session, config, stopper, background: Vec::new(), pipelines: 0, unattended: false })
+        Ok(Self { session, config, stopper, background: Vec::new(), pipelines: 0, jobs: 0, unattended: false })
     }
 
     /// The hand on everything that runs.
@@ -203,8 +207,10 @@ impl Runner {
                 let place = Place::Sql(script.statement_range(index));
                 let control = Control::new();
                 self.stopper.add(&control);
-                batch::run(&job, &self.config, (self.session.settings(), self.session.time_zone()), &control)
-                    .map_err(|error| placed(error, place))
+                self.jobs += 1;
+                let owner = batch::owner(self.config.run.as_deref(), self.jobs);
+                let settings = (self.session.settings(), self.session.time_zone());
+                batch::run(&job, &self.config, settings, (&owner, &control)).map_err(|error| placed(error, place))
             }
             Outcome::Explain(job) => {
                 let text = batch::explain(&job, &self.config, self.session.settings())?;

@@ -9,6 +9,7 @@
 
 mod check;
 pub(crate) mod literal;
+mod marker;
 mod statement;
 mod writer;
 

@@ -11,8 +11,8 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use tokio::runtime::Runtime;
 
-use super::check;
 use super::statement::{Insert, Unwritable};
+use super::{check, marker};
 use crate::check::account;
 use crate::client::{self, Flavor, query_error, rows};
 use crate::ident::ident;
@@ -42,16 +42,20 @@ impl Sink for Table {
         SinkDescription { accepts: ChangelogMode::Append, delivery: Delivery::OneEpoch, each_change: false }
     }
 
-    fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
+    /// What a durable owner has written is remembered, and not written again.
+    fn open(&self, owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Error::remote("mysql.thread", "no runtime can be started").caused_by(error))?;
         let (config, request) = (&self.config, &self.request);
-        let (conn, insert) = runtime.block_on(begin(config, request))?;
+        let owner = owner.durable.then(|| owner.clone());
+        let (conn, insert, done) = runtime.block_on(begin(config, request, owner.as_ref()))?;
         Ok(Box::new(TableWriter {
             runtime,
             conn: Some(conn),
+            owner,
+            done,
             config: config.clone(),
             schema: Arc::clone(&request.schema),
             insert,
@@ -60,12 +64,19 @@ impl Sink for Table {
     }
 }
 
-/// Connects, checks the table, and begins the transaction.
-async fn begin(config: &Config, request: &TableRequest) -> Result<(Conn, Insert)> {
+/// Connects, checks the table, and begins the transaction; says whether there is nothing to do.
+async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -> Result<(Conn, Insert, bool)> {
     let mut conn = client::connect(&config.access, &[STRICT]).await?;
     check::target(&mut conn, config, &request.schema, &request.primary_key).await?;
+    let mut done = match owner {
+        Some(owner) => marker::is_there(&mut conn, config, owner).await?,
+        None => false,
+    };
     conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))?;
-    if config.overwrite {
+    if let (false, Some(owner)) = (done, owner) {
+        done = !marker::set(&mut conn, config, owner).await?;
+    }
+    if config.overwrite && !done {
         // Not TRUNCATE, which commits: until the end readers see what was there.
         let delete = format!("DELETE FROM {}.{}", ident(&config.database), ident(&config.table));
         if let Err(error) = conn.query_drop(delete).await {
@@ -74,13 +85,17 @@ async fn begin(config: &Config, request: &TableRequest) -> Result<(Conn, Insert)
     }
     let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
     let insert = Insert::new((&config.database, &config.table), &request.schema, &request.primary_key, alias);
-    Ok((conn, insert))
+    Ok((conn, insert, done))
 }
 
 struct TableWriter {
     runtime: Runtime,
     /// Until it is committed.
     conn: Option<Conn>,
+    /// Whose run is remembered.
+    owner: Option<Owner>,
+    /// The run was written before.
+    done: bool,
     config: Config,
     schema: SchemaRef,
     insert: Insert,
@@ -156,6 +171,10 @@ async fn warned(conn: &mut Conn, config: &Config, before: u64) -> Result<Error> 
 }
 
 impl Writer for TableWriter {
+    fn recover(&mut self) -> Result<Option<Epoch>> {
+        Ok(self.done.then_some(Epoch(1)))
+    }
+
     fn write(&mut self, batch: &ChangeBatch) -> Result<()> {
         let rows = batch.rows();
         if rows.num_columns() != self.schema.fields().len() {
@@ -174,6 +193,9 @@ impl Writer for TableWriter {
 
     fn seal(&mut self, epoch: Epoch) -> Result<Receipt> {
         self.send()?;
+        if let (Some(owner), Some(conn)) = (&self.owner, &mut self.conn) {
+            self.runtime.block_on(marker::count(conn, &self.config, owner, self.sent))?;
+        }
         Ok(Receipt { epoch, token: Vec::new() })
     }
 
@@ -182,8 +204,11 @@ impl Writer for TableWriter {
         let (database, table) = (&self.config.database, &self.config.table);
         self.runtime.block_on(async {
             conn.query_drop("COMMIT").await.map_err(|error| {
-                query_error("say that it committed", error)
-                    .hint(format!("look whether the rows are in {database}.{table} before you run the job again"))
+                let hint = match &self.owner {
+                    Some(_) => "run it again: what was committed is not written twice".to_owned(),
+                    None => format!("look whether the rows are in {database}.{table} before you run the job again"),
+                };
+                query_error("say that it committed", error).hint(hint)
             })?;
             let _ = conn.disconnect().await;
             Ok(())
