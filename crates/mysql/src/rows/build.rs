@@ -15,6 +15,7 @@ use headwater_change::{Error, Result};
 use super::cell::Cell;
 pub(crate) use super::column::Problem;
 use super::column::{Builder, mismatch};
+use super::quick::Day;
 use super::{decimal, json, temporal};
 use crate::schema::{Kind, unit_digits};
 
@@ -42,6 +43,8 @@ pub struct Builders {
     rows: usize,
     variable_bytes: usize,
     fixed_bytes: usize,
+    /// The day that was counted last.
+    day: Day,
 }
 
 impl Builders {
@@ -56,7 +59,13 @@ impl Builders {
             fixed_bytes += field.data_type().primitive_width().unwrap_or(5);
             outputs.push(Output { field: Arc::clone(field), builder });
         }
-        Ok(Self { schema, outputs, rows: 0, variable_bytes: 0, fixed_bytes })
+        Ok(Self { schema, outputs, rows: 0, variable_bytes: 0, fixed_bytes, day: Day::epoch() })
+    }
+
+    /// The builder of a wanted column, and the day that was counted last.
+    #[inline]
+    pub(super) fn builder(&mut self, index: usize) -> (Option<&mut Builder>, &mut Day) {
+        (self.outputs.get_mut(index).map(|output| &mut output.builder), &mut self.day)
     }
 
     /// Complete rows so far.

@@ -15,6 +15,7 @@ mod column;
 pub(crate) mod decimal;
 pub mod event;
 pub mod json;
+mod quick;
 pub(crate) mod result;
 pub mod table_map;
 pub mod temporal;

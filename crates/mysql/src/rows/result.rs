@@ -1,11 +1,13 @@
 //! Rows of a result in the binary protocol into Arrow builders.
 
+use arrow::datatypes::Schema;
 use headwater_change::Op;
 
 use super::build::{Builders, Policy};
 use super::cell::Cell;
 use super::decimal;
 use super::event::{Feed, Plan, end_row};
+use super::quick::Way;
 use super::temporal::Date;
 use crate::ident::ident;
 use crate::schema::{Column, Kind};
@@ -38,20 +40,33 @@ pub(crate) fn append(row: &mysql_async::Row, plan: &Plan, builders: &mut Builder
 pub(crate) struct Decoder<'a> {
     plan: &'a Plan,
     layout: &'a Layout,
-    /// Output, column, and how its values are written.
-    steps: Vec<(usize, &'a Column, Written)>,
+    steps: Vec<Step<'a>>,
+    /// Whether there are outputs that no column feeds.
+    described: bool,
+}
+
+/// One wanted column.
+struct Step<'a> {
+    output: usize,
+    column: &'a Column,
+    written: Written,
+    way: Way,
 }
 
 impl<'a> Decoder<'a> {
     /// `None` where the result has other columns than were asked for.
-    pub(crate) fn new(plan: &'a Plan, layout: &'a Layout) -> Option<Self> {
+    pub(crate) fn new(plan: &'a Plan, schema: &Schema, layout: &'a Layout) -> Option<Self> {
         let wanted = plan.feeds.iter().enumerate().filter_map(|(output, feed)| match feed {
             Feed::Column(index) => plan.columns.get(*index).map(|column| (output, column)),
             _ => None,
         });
-        let step = |(nth, (output, column))| Some((output, column, layout.column(nth)?));
+        let step = |(nth, (output, column)): (usize, (usize, &'a Column))| {
+            let way = Way::of(&column.kind, schema.fields().get(output)?.data_type());
+            Some(Step { output, column, written: layout.column(nth)?, way })
+        };
         let steps = wanted.enumerate().map(step).collect::<Option<Vec<_>>>()?;
-        (steps.len() == layout.width() || steps.is_empty()).then_some(Self { plan, layout, steps })
+        let described = steps.len() < plan.feeds.len();
+        (steps.len() == layout.width() || steps.is_empty()).then_some(Self { plan, layout, steps, described })
     }
 
     /// Appends a row; an error names the column.
@@ -59,15 +74,20 @@ impl<'a> Decoder<'a> {
     pub(crate) fn append(&self, row: &[u8], builders: &mut Builders) -> Result<(), (String, String)> {
         let damaged = |_| ("a column".to_owned(), "the server's packet is damaged".to_owned());
         let mut values = Values::new(row, self.layout).map_err(damaged)?;
-        for (output, column, written) in &self.steps {
-            let found = values.next(*written).map_err(damaged)?;
-            append_value(found, *output, column, self.plan.policy, builders)?;
+        for step in &self.steps {
+            let found = values.next(step.written).map_err(damaged)?;
+            if !builders.take(step.output, step.way, &found) {
+                append_value(found, step.output, step.column, self.plan.policy, builders)?;
+            }
         }
-        end_row(self.plan, Op::Insert, 0, builders).map_err(|what| ("metadata".to_owned(), what))
+        if self.described {
+            return end_row(self.plan, Op::Insert, 0, builders).map_err(|what| ("metadata".to_owned(), what));
+        }
+        builders.end_row();
+        Ok(())
     }
 }
 
-#[inline]
 fn append_value(
     value: Value<'_>,
     output: usize,

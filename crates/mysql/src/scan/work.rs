@@ -78,7 +78,7 @@ impl Work {
             Err(error) => return Err(query_error("read a table", error)),
         };
         let other = || Error::bug("mysql.columns", "the server gave other columns than were asked for");
-        let decoder = Decoder::new(&self.plan, &layout).ok_or_else(other)?;
+        let decoder = Decoder::new(&self.plan, &self.schema, &layout).ok_or_else(other)?;
         let mut number = 0_u64;
         while let Some(row) = conn.next_row(&layout).map_err(|error| query_error("finish reading a table", error))? {
             number += 1;

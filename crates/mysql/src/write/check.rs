@@ -11,8 +11,14 @@ use crate::ident::ident;
 use crate::jdbc::Config;
 use crate::schema::{Charset, Column, Kind, unit_digits};
 
-/// Checks the columns and, where rows replace those of the same key, the key.
-pub(super) async fn target(conn: &mut Conn, config: &Config, schema: &Schema, key: &[usize]) -> Result<()> {
+/// Checks the columns and, where rows replace those of the same key, the key. Gives for each column how many digits of a
+/// second it keeps, where its values may have more.
+pub(super) async fn target(
+    conn: &mut Conn,
+    config: &Config,
+    schema: &Schema,
+    key: &[usize],
+) -> Result<Vec<Option<u8>>> {
     let (database, table) = (&config.database, &config.table);
     let columns = check::columns(conn, database, table).await?;
     if columns.is_empty() {
@@ -27,6 +33,7 @@ pub(super) async fn target(conn: &mut Conn, config: &Config, schema: &Schema, ke
             ident(table)
         )));
     }
+    let mut digits = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         let found = columns.iter().find(|column| column.name.eq_ignore_ascii_case(field.name()));
         let Some(column) = found else {
@@ -38,8 +45,18 @@ pub(super) async fn target(conn: &mut Conn, config: &Config, schema: &Schema, ke
             .detail(format!("its columns: {}", known.join(", "))));
         };
         fits(column, field, &format!("{database}.{table}"))?;
+        digits.push(match (&column.kind, field.data_type()) {
+            (Kind::DateTime(kept) | Kind::Timestamp(kept), DataType::Timestamp(unit, _))
+            | (Kind::Time(kept), DataType::Time32(unit) | DataType::Time64(unit)) => {
+                Some(*kept).filter(|kept| *kept < unit_digits(*unit))
+            }
+            _ => None,
+        });
     }
-    if key.is_empty() { Ok(()) } else { unique(conn, config, schema, key).await }
+    if !key.is_empty() {
+        unique(conn, config, schema, key).await?;
+    }
+    Ok(digits)
 }
 
 /// Whether every value of a field's type is one of the column's, or is refused by the server when it is not.
@@ -61,9 +78,10 @@ fn fits(column: &Column, field: &Field, table: &str) -> Result<()> {
         (Kind::Binary(_) | Kind::Bytes, D::Binary) => true,
         (Kind::Bit(1), D::Boolean) => true,
         (Kind::Date, D::Date32) => true,
-        (Kind::Time(digits), D::Time32(unit) | D::Time64(unit))
-        | (Kind::DateTime(digits), D::Timestamp(unit, None))
-        | (Kind::Timestamp(digits), D::Timestamp(unit, _)) => digits_of(field, unit_digits(*unit)) <= *digits,
+        // Where nobody declared digits each value is looked at: the server would round it without a word.
+        (Kind::Time(digits), D::Time32(_) | D::Time64(_))
+        | (Kind::DateTime(digits), D::Timestamp(_, None))
+        | (Kind::Timestamp(digits), D::Timestamp(..)) => declared_digits(field).is_none_or(|wanted| wanted <= *digits),
         _ => false,
     };
     if holds {
@@ -78,11 +96,10 @@ fn fits(column: &Column, field: &Field, table: &str) -> Result<()> {
     .hint("CAST the value to what the column holds, or declare the column with fewer digits"))
 }
 
-/// Digits of a second that values have: those of the declared type, which may be fewer than the unit's.
-fn digits_of(field: &Field, of_unit: u8) -> u8 {
-    let declared = field.metadata().get(headwater_change::TYPE_KEY);
-    let digits = declared.and_then(|text| text.split_once('(')?.1.split(')').next()?.trim().parse().ok());
-    digits.unwrap_or(of_unit)
+/// Digits of a second that the declared type has.
+fn declared_digits(field: &Field) -> Option<u8> {
+    let declared = field.metadata().get(headwater_change::TYPE_KEY)?;
+    declared.split_once('(')?.1.split(')').next()?.trim().parse().ok()
 }
 
 /// The declared key must be a unique one of the table, and the only one: MySQL replaces the row that any of them finds.

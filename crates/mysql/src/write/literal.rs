@@ -99,6 +99,16 @@ fn bytes(value: &[u8], out: &mut String) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Whether a column that keeps so many digits of a second holds a literal of a time as it is. All of them have six.
+pub(super) fn keeps(literal: &str, digits: u8) -> Result<(), Problem> {
+    let text = literal.trim_end_matches('\'').as_bytes();
+    let rest = text.len().saturating_sub(6_usize.saturating_sub(usize::from(digits)));
+    if literal == "NULL" || text.get(rest..).unwrap_or_default().iter().all(|digit| *digit == b'0') {
+        return Ok(());
+    }
+    Err(format!("{literal} has more digits of a second than the {digits} that the column keeps"))
+}
+
 fn timestamp(column: &dyn Array, unit: TimeUnit, row: usize, out: &mut String) -> Result<(), Problem> {
     use arrow::datatypes::{
         TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
@@ -179,6 +189,20 @@ mod tests {
         ];
         for (column, expected) in cases {
             assert_eq!(literal(&column).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn digits_that_a_column_does_not_keep_are_seen() {
+        for (literal, digits, kept) in [
+            ("'2024-05-20 10:00:00.000000'", 0, true),
+            ("'2024-05-20 10:00:00.120000'", 2, true),
+            ("'2024-05-20 10:00:00.120000'", 1, false),
+            ("'-10:00:00.000001'", 5, false),
+            ("'-10:00:00.000001'", 6, true),
+            ("NULL", 0, true),
+        ] {
+            assert_eq!(keeps(literal, digits).is_ok(), kept, "{literal} {digits}");
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Insert {
     tail: String,
     text: String,
     rows: usize,
+    /// How many digits of a second a column keeps, where values may have more.
+    digits: Vec<Option<u8>>,
 }
 
 /// A row that cannot be written: its place in the batch, its column, and why.
@@ -28,7 +30,13 @@ pub(super) struct Unwritable {
 impl Insert {
     /// Into a table, with the columns of `schema`; rows of the same key are replaced where there is one. With `alias` by
     /// the name of the new row (MySQL from 8.0.19 on, which warns of VALUES), else by VALUES.
-    pub(super) fn new((database, table): (&str, &str), schema: &Schema, key: &[usize], alias: bool) -> Self {
+    pub(super) fn new(
+        (database, table): (&str, &str),
+        schema: &Schema,
+        key: &[usize],
+        digits: Vec<Option<u8>>,
+        alias: bool,
+    ) -> Self {
         let names: Vec<String> = schema.fields().iter().map(|field| ident(field.name()).to_string()).collect();
         let head = format!("INSERT INTO {}.{} ({}) VALUES ", ident(database), ident(table), names.join(", "));
         let replaced = || {
@@ -45,7 +53,7 @@ impl Insert {
         let named = if alias { " AS new_row" } else { "" };
         let tail =
             if key.is_empty() { String::new() } else { format!("{named} ON DUPLICATE KEY UPDATE {}", replaced()) };
-        Self { head, tail, text: String::new(), rows: 0 }
+        Self { head, tail, text: String::new(), rows: 0, digits }
     }
 
     /// Rows in it.
@@ -64,7 +72,13 @@ impl Insert {
                 if index > 0 {
                     self.text.push_str(", ");
                 }
-                literal::append(column.as_ref(), row, &mut self.text).map_err(|what| Unwritable {
+                let begin = self.text.len();
+                let written = literal::append(column.as_ref(), row, &mut self.text);
+                let written = written.and_then(|()| match self.digits.get(index) {
+                    Some(Some(kept)) => literal::keeps(self.text.get(begin..).unwrap_or_default(), *kept),
+                    _ => Ok(()),
+                });
+                written.map_err(|what| Unwritable {
                     row,
                     column: batch.schema_ref().field(index).name().clone(),
                     what,
@@ -105,15 +119,15 @@ mod tests {
         let columns: Vec<arrow::array::ArrayRef> =
             vec![Arc::new(Int32Array::from(vec![1, 2])), Arc::new(StringArray::from(vec![Some("a"), None]))];
         let batch = RecordBatch::try_new(Arc::clone(&schema), columns).unwrap();
-        let mut insert = Insert::new(("d", "t"), &schema, &[], true);
+        let mut insert = Insert::new(("d", "t"), &schema, &[], Vec::new(), true);
         assert_eq!(insert.fill(&batch, 0).unwrap(), 2);
         assert_eq!(insert.take(), "INSERT INTO `d`.`t` (`id`, `na``me`) VALUES (1, 'a'), (2, NULL)");
-        let mut upsert = Insert::new(("d", "t"), &schema, &[0], false);
+        let mut upsert = Insert::new(("d", "t"), &schema, &[0], Vec::new(), false);
         upsert.fill(&batch, 1).unwrap();
         let sql =
             "INSERT INTO `d`.`t` (`id`, `na``me`) VALUES (2, NULL) ON DUPLICATE KEY UPDATE `na``me` = VALUES(`na``me`)";
         assert_eq!(upsert.take(), sql);
-        let mut upsert = Insert::new(("d", "t"), &schema, &[0, 1], true);
+        let mut upsert = Insert::new(("d", "t"), &schema, &[0, 1], Vec::new(), true);
         upsert.fill(&batch, 1).unwrap();
         let sql =
             "INSERT INTO `d`.`t` (`id`, `na``me`) VALUES (2, NULL) AS new_row ON DUPLICATE KEY UPDATE `id` = `t`.`id`";

@@ -67,7 +67,7 @@ impl Sink for Table {
 /// Connects, checks the table, and begins the transaction; says whether there is nothing to do.
 async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -> Result<(Conn, Insert, bool)> {
     let mut conn = client::connect(&config.access, &[STRICT]).await?;
-    check::target(&mut conn, config, &request.schema, &request.primary_key).await?;
+    let digits = check::target(&mut conn, config, &request.schema, &request.primary_key).await?;
     let mut done = match owner {
         Some(owner) => marker::is_there(&mut conn, config, owner).await?,
         None => false,
@@ -84,7 +84,8 @@ async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -
         }
     }
     let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
-    let insert = Insert::new((&config.database, &config.table), &request.schema, &request.primary_key, alias);
+    let table = (config.database.as_str(), config.table.as_str());
+    let insert = Insert::new(table, &request.schema, &request.primary_key, digits, alias);
     Ok((conn, insert, done))
 }
 
