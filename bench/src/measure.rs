@@ -46,6 +46,23 @@ pub(crate) fn children_memory_mib() -> Result<f64, Box<dyn Error>> {
     Ok(getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss() as f64 / 1024.0)
 }
 
+/// The largest resident memory of a program, looked at every few milliseconds while it runs.
+pub(crate) fn memory_mib(command: &mut Command) -> Result<f64, Box<dyn Error>> {
+    let mut child = command.stdout(Stdio::null()).spawn()?;
+    let mut most = 0.0_f64;
+    let status = loop {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+        most = most.max(kib.unwrap_or(0.0) / 1024.0);
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    if status.success() { Ok(most) } else { Err(format!("{command:?} ended with {status}").into()) }
+}
+
 /// The middle of the runs, by wall time and by processor time each for itself.
 pub(crate) fn median(costs: &[Cost]) -> Cost {
     let middle = |value: fn(&Cost) -> f64| {

@@ -14,7 +14,7 @@ use std::process::Command;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::measure::{Cost, children_memory_mib, code, median, program};
+use crate::measure::{Cost, code, median, memory_mib, program};
 use orders::Shop;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     peer_runs: usize,
 }
 
-/// The two jobs: name, target, condition, and how the target's rows are asked for.
+/// The two jobs: name and condition.
 const JOBS: [(&str, &str); 2] =
     [("full", ""), ("day", "WHERE created_at >= '2024-05-20 00:00:00' AND created_at < '2024-05-21 00:00:00'")];
 
@@ -67,13 +67,8 @@ pub(crate) fn run(headwater: &Path, data: &Path, settings: &Settings, runs: usiz
         command.args(["sql", "-e", &script(port, condition), "--parallelism", &threads]);
         command
     };
-    // Ours alone first: the memory of children is that of the largest so far.
-    let mut memory = Vec::new();
-    for (_, condition) in JOBS.iter().rev() {
-        program(&mut job(condition))?;
-        memory.push(children_memory_mib()?);
-    }
-    for ((name, condition), memory) in JOBS.iter().zip(memory.iter().rev()) {
+    for (name, condition) in JOBS {
+        let memory = memory_mib(&mut job(condition))?;
         let (mut limits, mut ours) = (Vec::new(), Vec::new());
         let wanted = drain::Wanted { port, connections: settings.connections, rows: settings.rows, condition };
         for run in 0..=runs {
@@ -94,7 +89,7 @@ pub(crate) fn run(headwater: &Path, data: &Path, settings: &Settings, runs: usiz
             let figures = peers::run(peer, name, &script(port, condition), port, settings.peer_runs);
             merge(&mut found, peer, cost, figures);
         }
-        figures.insert((*name).to_owned(), found);
+        figures.insert(name.to_owned(), found);
     }
     figures.insert("scenario".to_owned(), "batch".into());
     figures.insert("rows".to_owned(), settings.rows.into());

@@ -17,6 +17,7 @@ use datafusion::physical_plan::{
 use futures::StreamExt;
 use headwater_change::Source;
 
+use crate::progress::Progress;
 use crate::table::{passed_on, read};
 
 /// Batches that may wait between a source and the plan.
@@ -31,6 +32,7 @@ pub(crate) struct SourceExec {
     counted: bool,
     /// What the source asks, where that was looked up.
     asked: Vec<String>,
+    progress: Progress,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -42,7 +44,7 @@ impl SourceExec {
         source: Arc<dyn Source>,
         schema: SchemaRef,
         counted: bool,
-        asked: Vec<String>,
+        (asked, progress): (Vec<String>, Progress),
     ) -> Self {
         let given = if counted { Arc::new(arrow::datatypes::Schema::empty()) } else { Arc::clone(&schema) };
         let properties = PlanProperties::new(
@@ -52,7 +54,7 @@ impl SourceExec {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { table, source, schema, counted, asked, properties: Arc::new(properties), metrics }
+        Self { table, source, schema, counted, asked, progress, properties: Arc::new(properties), metrics }
     }
 }
 
@@ -110,9 +112,10 @@ impl ExecutionPlan for SourceExec {
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let mut builder = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), WAITING);
         let (rows, source, schema) = (builder.tx(), Arc::clone(&self.source), Arc::clone(&self.schema));
+        let progress = self.progress.begin(&self.table);
         builder.spawn_blocking(move || {
             let give = |batch| rows.blocking_send(Ok(batch)).is_ok();
-            read(source.as_ref(), &schema, give, || !rows.is_closed()).map_err(passed_on)
+            read(source.as_ref(), &schema, &progress, give, || !rows.is_closed()).map_err(passed_on)
         });
         let counted = self.counted;
         let given = builder.build().map(move |batch| {

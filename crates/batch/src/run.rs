@@ -20,6 +20,7 @@ use headwater_sql::Scannable;
 use tokio::runtime::Runtime;
 
 use crate::fault::failed;
+use crate::progress::Progress;
 use crate::table::{SourceTable, Tables};
 
 /// How a query is run.
@@ -40,11 +41,12 @@ pub fn run(
     plan: &LogicalPlan,
     tables: &Arc<dyn Tables>,
     settings: &Settings,
+    progress: &Progress,
     mut rows: impl FnMut(RecordBatch) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
     let (runtime, state) = (runtime(settings)?, state(settings)?);
     runtime.block_on(async {
-        let physical = physical(plan, tables, &state, false).await.map_err(failed)?;
+        let physical = physical(plan, tables, &state, (false, progress)).await.map_err(failed)?;
         let mut stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(failed)?;
@@ -63,7 +65,7 @@ pub fn run(
 /// As [`run`], before anything is read.
 pub fn explain(plan: &LogicalPlan, tables: &Arc<dyn Tables>, settings: &Settings) -> Result<String> {
     let (runtime, state) = (runtime(settings)?, state(settings)?);
-    let physical = runtime.block_on(physical(plan, tables, &state, true)).map_err(failed)?;
+    let physical = runtime.block_on(physical(plan, tables, &state, (true, &Progress::default()))).map_err(failed)?;
     Ok(displayable(physical.as_ref()).indent(false).to_string())
 }
 
@@ -87,15 +89,20 @@ async fn physical(
     plan: &LogicalPlan,
     tables: &Arc<dyn Tables>,
     state: &SessionState,
-    explained: bool,
+    (explained, progress): (bool, &Progress),
 ) -> Planned<Arc<dyn ExecutionPlan>> {
     let plan = plan.clone().transform_up_with_subqueries(|node| {
         let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
         let Some(Scannable { spec, schema }) = scan.source.downcast_ref::<Scannable>() else {
             return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
         };
-        let table =
-            SourceTable { spec: spec.clone(), schema: Arc::clone(schema), tables: Arc::clone(tables), explained };
+        let table = SourceTable {
+            spec: spec.clone(),
+            schema: Arc::clone(schema),
+            tables: Arc::clone(tables),
+            explained,
+            progress: progress.clone(),
+        };
         scan.source = provider_as_source(Arc::new(table));
         Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
     })?;

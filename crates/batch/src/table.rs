@@ -14,6 +14,7 @@ use headwater_change::{Error, Read, Result, Source};
 use headwater_sql::{TableSpec, condition};
 
 use crate::exec::SourceExec;
+use crate::progress::{self, Progress};
 
 /// Bytes of Arrow data that a source brings at once, about.
 const BATCH_BYTES: usize = 1 << 20;
@@ -38,6 +39,7 @@ pub(crate) struct SourceTable {
     pub(crate) tables: Arc<dyn Tables>,
     /// Whether the plan is made to be read by people.
     pub(crate) explained: bool,
+    pub(crate) progress: Progress,
 }
 
 impl std::fmt::Debug for SourceTable {
@@ -80,7 +82,13 @@ impl TableProvider for SourceTable {
         let schema = Arc::new(self.schema.project(&columns)?);
         let source: Arc<dyn Source> = source.into();
         let asked = if self.explained { statements(&source)? } else { Vec::new() };
-        Ok(Arc::new(SourceExec::new(self.spec.table.to_string(), source, schema, counted, asked)))
+        Ok(Arc::new(SourceExec::new(
+            self.spec.table.to_string(),
+            source,
+            schema,
+            counted,
+            (asked, self.progress.clone()),
+        )))
     }
 }
 
@@ -99,6 +107,7 @@ fn statements(source: &Arc<dyn Source>) -> Planned<Vec<String>> {
 pub(crate) fn read(
     source: &dyn Source,
     schema: &SchemaRef,
+    progress: &progress::Table,
     mut give: impl FnMut(RecordBatch) -> bool,
     wanted: impl Fn() -> bool,
 ) -> Result<()> {
@@ -115,6 +124,7 @@ pub(crate) fn read(
                 }
                 let rows = RecordBatch::try_new(Arc::clone(schema), batch.rows().columns().to_vec())
                     .map_err(|error| Error::bug("batch.rows", "a source gave other columns").caused_by(error))?;
+                progress.read(rows.num_rows(), reader.progress());
                 if rows.num_rows() > 0 && !give(rows) {
                     break;
                 }

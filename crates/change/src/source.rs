@@ -59,6 +59,11 @@ pub trait Reader: Send {
     /// A transaction larger than the budget comes in several batches of which only the last ends it.
     fn next(&mut self, budget: usize, wait: Duration) -> Result<Read>;
 
+    /// The share of all that it will bring that was brought already, from 0 to 1, where it knows.
+    fn progress(&self) -> Option<f64> {
+        None
+    }
+
     /// Where a row of the batch that was brought last stands in the source, for people to find it.
     fn locate(&self, _row: usize) -> Option<Place> {
         None

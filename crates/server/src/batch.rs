@@ -4,13 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use headwater_batch::Tables;
+use headwater_batch::{Progress, Tables};
 use headwater_change::{ChangeBatch, Epoch, Error, Owner, Result, Sink, Source, TableId, Writer};
 use headwater_sql::{BatchQuery, Job, Settings, TableSpec};
 use headwater_stream::Control;
 
 use crate::connectors;
 use crate::output::OutputSink;
+use crate::progress::Shown;
 use crate::runner::Config;
 
 /// A job is one epoch of its targets.
@@ -56,6 +57,8 @@ pub(crate) fn run(
 ) -> Result<()> {
     let (tables, engine) = engine(config, settings);
     let mut writers = Vec::with_capacity(job.queries.len());
+    let progress = Progress::default();
+    let shown = Shown::begin(progress.clone());
     for (number, query) in (0..).zip(&job.queries) {
         let (name, sink): (TableId, Box<dyn Sink>) = match &query.target {
             Some(spec) if owner.durable && spec.connector != "jdbc" => {
@@ -73,7 +76,7 @@ pub(crate) fn run(
             eprintln!("'{name}' was written by an earlier run of this name: nothing is to be done");
             continue;
         }
-        headwater_batch::run(&query.plan, &tables, &engine, |rows| {
+        headwater_batch::run(&query.plan, &tables, &engine, &progress, |rows| {
             if control.is_stopped() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -85,6 +88,7 @@ pub(crate) fn run(
         let receipt = writer.seal(EPOCH)?;
         writers.push((writer, receipt));
     }
+    drop(shown);
     for (writer, receipt) in &mut writers {
         writer.publish(receipt)?;
     }

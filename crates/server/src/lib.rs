@@ -14,6 +14,7 @@ mod batch;
 pub mod connectors;
 pub mod metrics;
 mod output;
+mod progress;
 mod runner;
 pub mod shell;
 

@@ -251,7 +251,8 @@ fn batched(job: &Job, log: &[(Op, Row)]) -> Vec<String> {
     let tables: Arc<dyn Tables> = Arc::new(Standing(there));
     let settings = headwater_batch::Settings { threads: 2, memory_bytes: 64 << 20 };
     let mut batches = Vec::new();
-    headwater_batch::run(&job.queries[0].plan, &tables, &settings, |rows| {
+    let progress = headwater_batch::Progress::default();
+    headwater_batch::run(&job.queries[0].plan, &tables, &settings, &progress, |rows| {
         batches.push(ChangeBatch::insert_only(TableId::bare("r"), rows));
         Ok(ControlFlow::Continue(()))
     })

@@ -12,7 +12,7 @@ use headwater_change::{
 };
 
 use super::range::Range;
-use super::work::Work;
+use super::work::{Done, Work};
 use super::{moment, split};
 use crate::client::Flavor;
 use crate::jdbc::Config;
@@ -74,7 +74,7 @@ impl Source for Scan {
 
     fn open(&self, from: &[Position]) -> Result<Box<dyn Reader>> {
         if from.first().is_some_and(|position| &*position.token == READ) {
-            return Ok(Box::new(Done));
+            return Ok(Box::new(Over));
         }
         let connections = self.connections();
         let (sender, rows) = sync_channel(connections * WAITING);
@@ -84,8 +84,8 @@ impl Source for Scan {
             .name("mysql-scan".to_owned())
             .spawn(move || drive(config, &request, connections, &ready, &sender))
             .map_err(|error| Error::remote("mysql.thread", "no thread can be started").caused_by(error))?;
-        let stoppers = match opened.recv() {
-            Ok(stoppers) => stoppers?,
+        let Hands { stoppers, done } = match opened.recv() {
+            Ok(hands) => hands?,
             Err(_) => return Err(Error::bug("mysql.thread", "the scan's thread ended early")),
         };
         Ok(Box::new(ScanReader {
@@ -94,6 +94,7 @@ impl Source for Scan {
             rows: Some(rows),
             thread: Some(thread),
             stoppers,
+            done,
             given: 0,
             ended: false,
         }))
@@ -106,12 +107,18 @@ struct Begun {
     conns: Vec<Conn>,
 }
 
+/// What the reader has in hand of its threads.
+struct Hands {
+    stoppers: Vec<Stopper>,
+    done: Arc<Done>,
+}
+
 /// Begins the scan and runs it, a thread for each connection.
 fn drive(
     config: Config,
     request: &TableRequest,
     connections: usize,
-    ready: &SyncSender<Result<Vec<Stopper>>>,
+    ready: &SyncSender<Result<Hands>>,
     rows: &SyncSender<Result<RecordBatch>>,
 ) {
     let stoppers = |begun: Begun| {
@@ -122,7 +129,7 @@ fn drive(
         Ok(begun) => begun,
         Err(error) => return drop(ready.send(Err(error))),
     };
-    let _ = ready.send(Ok(stoppers));
+    let _ = ready.send(Ok(Hands { stoppers, done: Arc::clone(&begun.work.done) }));
     let Begun { work, conns } = begun;
     std::thread::scope(|scope| {
         for conn in conns {
@@ -212,6 +219,7 @@ struct ScanReader {
     rows: Option<Receiver<Result<RecordBatch>>>,
     thread: Option<JoinHandle<()>>,
     stoppers: Vec<Stopper>,
+    done: Arc<Done>,
     given: u64,
     ended: bool,
 }
@@ -226,6 +234,10 @@ impl ScanReader {
 }
 
 impl Reader for ScanReader {
+    fn progress(&self) -> Option<f64> {
+        Some(self.done.share())
+    }
+
     fn next(&mut self, _budget: usize, wait: Duration) -> Result<Read> {
         let Some(rows) = &self.rows else { return Ok(Read::End) };
         match rows.recv_timeout(wait) {
@@ -253,9 +265,9 @@ impl Drop for ScanReader {
 }
 
 /// A scan that was over before.
-struct Done;
+struct Over;
 
-impl Reader for Done {
+impl Reader for Over {
     fn next(&mut self, _budget: usize, _wait: Duration) -> Result<Read> {
         Ok(Read::End)
     }

@@ -1,6 +1,7 @@
 //! One connection that reads range after range, as long as there are any.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,13 +30,29 @@ pub(super) struct Work {
     /// What the server tests.
     conditions: Vec<String>,
     ranges: Mutex<VecDeque<Range>>,
+    pub(super) done: Arc<Done>,
+}
+
+/// How many ranges were read.
+#[derive(Debug)]
+pub(super) struct Done {
+    all: usize,
+    read: AtomicUsize,
+}
+
+impl Done {
+    /// The share of the ranges, which have about as many rows each.
+    pub(super) fn share(&self) -> f64 {
+        self.read.load(Ordering::Relaxed) as f64 / self.all.max(1) as f64
+    }
 }
 
 impl Work {
     pub(super) fn new(config: Config, plan: Plan, request: &TableRequest, ranges: Vec<Range>) -> Self {
         let schema = Arc::clone(&request.schema);
         let conditions = condition::texts(&plan, &schema, &request.conditions);
-        Self { config, plan, schema, conditions, ranges: Mutex::new(ranges.into()) }
+        let done = Arc::new(Done { all: ranges.len(), read: AtomicUsize::new(0) });
+        Self { config, plan, schema, conditions, ranges: Mutex::new(ranges.into()), done }
     }
 
     fn next(&self) -> Option<Range> {
@@ -55,6 +72,7 @@ impl Work {
             if !self.range(conn, &range, &mut builders, rows)? {
                 return Ok(());
             }
+            self.done.read.fetch_add(1, Ordering::Relaxed);
         }
         if builders.rows() > 0 {
             drop(rows.send(Ok(builders.finish()?)));

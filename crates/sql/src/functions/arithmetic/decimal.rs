@@ -11,9 +11,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Builder};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, DecimalType, i256};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Decimal128Builder};
+use arrow::compute::{binary, cast};
+use arrow::datatypes::{
+    ArrowPrimitiveType, DataType, Decimal128Type, DecimalType, Int8Type, Int16Type, Int32Type, Int64Type, i256,
+};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::Operator;
 
@@ -99,6 +101,41 @@ fn compute_narrow(operator: Operator, left: (i128, i32), right: (i128, i32), sca
     }
 }
 
+/// Integers are decimals without looking at each whether it fits; all of a type do.
+fn widened(array: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
+    fn of<T: ArrowPrimitiveType<Native: Into<i128>>>(array: &ArrayRef, target: &DataType) -> ArrayRef {
+        let wide: Decimal128Array = array.as_primitive::<T>().unary(Into::into);
+        Arc::new(wide.with_data_type(target.clone()))
+    }
+    let digits = |needed: u8| matches!(target, DataType::Decimal128(precision, 0) if *precision >= needed);
+    Ok(match array.data_type() {
+        DataType::Int8 if digits(3) => of::<Int8Type>(array, target),
+        DataType::Int16 if digits(5) => of::<Int16Type>(array, target),
+        DataType::Int32 if digits(10) => of::<Int32Type>(array, target),
+        DataType::Int64 if digits(19) => of::<Int64Type>(array, target),
+        found if found == target => Arc::clone(array),
+        _ => cast(array, target)?,
+    })
+}
+
+/// The operation on unscaled numbers, where no result is rounded and none has more digits than its type.
+fn plain(
+    operator: Operator,
+    (left, left_scale): (u8, u8),
+    (right, right_scale): (u8, u8),
+    (precision, scale): (u8, u8),
+) -> Option<fn(i128, i128) -> i128> {
+    let aligned = left_scale == right_scale && left_scale == scale && precision > left.max(right);
+    match operator {
+        Operator::Multiply if left_scale + right_scale == scale && left + right <= precision && precision <= 38 => {
+            Some(i128::wrapping_mul)
+        }
+        Operator::Plus if aligned => Some(i128::wrapping_add),
+        Operator::Minus if aligned => Some(i128::wrapping_sub),
+        _ => None,
+    }
+}
+
 /// `left operator right` over decimals or integers, given with their digits, as a decimal of `(precision, scale)`.
 pub(crate) fn decimals(
     operator: Operator,
@@ -107,8 +144,12 @@ pub(crate) fn decimals(
     (precision, scale): (u8, u8),
 ) -> Result<ArrayRef> {
     let decimal = |(precision, scale): (u8, u8)| DataType::Decimal128(precision, i8::try_from(scale).unwrap_or(0));
-    let (left, right) = (cast(left, &decimal(left_digits))?, cast(right, &decimal(right_digits))?);
+    let (left, right) = (widened(left, &decimal(left_digits))?, widened(right, &decimal(right_digits))?);
     let (left, right) = (left.as_primitive::<Decimal128Type>(), right.as_primitive::<Decimal128Type>());
+    if let Some(plain) = plain(operator, left_digits, right_digits, (precision, scale)) {
+        let result: Decimal128Array = binary(left, right, plain)?;
+        return Ok(Arc::new(result.with_data_type(decimal((precision, scale)))));
+    }
     let (left_scale, right_scale, result_scale) =
         (i32::from(left_digits.1), i32::from(right_digits.1), i32::from(scale));
     let mut out = Decimal128Builder::with_capacity(left.len()).with_data_type(decimal((precision, scale)));
@@ -135,6 +176,27 @@ pub(crate) fn decimals(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_plain_way_and_the_careful_one_agree() {
+        let column = |values: &[Option<i128>], precision, scale| {
+            Arc::new(Decimal128Array::from(values.to_vec()).with_precision_and_scale(precision, scale).unwrap())
+                as ArrayRef
+        };
+        let left = column(&[Some(999), Some(-999), None, Some(5), Some(0)], 3, 2);
+        let right: ArrayRef =
+            Arc::new(arrow::array::Int8Array::from(vec![Some(-128), Some(127), Some(1), None, Some(0)]));
+        let product =
+            |precision| decimals(Operator::Multiply, (&left, (3, 2)), (&right, (3, 0)), (precision, 2)).unwrap();
+        // Of six digits each product is one, of five it might not be.
+        assert!(plain(Operator::Multiply, (3, 2), (3, 0), (6, 2)).is_some());
+        assert!(plain(Operator::Multiply, (3, 2), (3, 0), (5, 2)).is_none());
+        let expected = [Some(-127_872), Some(-126_873), None, None, Some(0)];
+        assert_eq!(&product(6), &column(&expected, 6, 2));
+        assert_eq!(&product(5), &column(&[None, None, None, None, Some(0)], 5, 2));
+        let sum = decimals(Operator::Plus, (&left, (3, 2)), (&left, (3, 2)), (4, 2)).unwrap();
+        assert_eq!(&sum, &column(&[Some(1_998), Some(-1_998), None, Some(10), Some(0)], 4, 2));
+    }
 
     #[test]
     fn result_types_are_those_flink_gives() {
