@@ -58,7 +58,17 @@ fn fill(port: u16) {
 fn ours(port: u16, query: &str) -> Vec<Vec<String>> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
     let script = format!("SET sql.dialect = spark; USE tpch; {query}");
-    command.args(["sql", "--output", "csv", "--mysql", &format!("mysql://root@127.0.0.1:{port}/"), "-e", &script]);
+    command.args([
+        "sql",
+        "--output",
+        "csv",
+        "--null",
+        "NULL",
+        "--mysql",
+        &format!("mysql://root@127.0.0.1:{port}/"),
+        "-e",
+        &script,
+    ]);
     let output = command.output().expect("headwater");
     assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout).unwrap();

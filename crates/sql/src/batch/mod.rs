@@ -7,6 +7,7 @@
 //! computed ahead of the guards around them). What can fail is kept in its order by [`order`].
 
 mod condition;
+mod factor;
 mod order;
 
 use std::sync::Arc;

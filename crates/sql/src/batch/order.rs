@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility, and,
 };
 
+use super::factor;
 use crate::typed::fallible;
 
 /// Marks the conditions of filters that can fail.
@@ -28,7 +29,7 @@ pub(super) fn mark(plan: LogicalPlan) -> Result<LogicalPlan> {
         let risky = risky_columns(&filter.input);
         let risky: Vec<&Column> = columns.iter().zip(risky).filter_map(|(column, is)| is.then_some(column)).collect();
         let mut conditions = Vec::new();
-        for condition in split_conjunction_owned(filter.predicate) {
+        for condition in split_conjunction_owned(filter.predicate).into_iter().flat_map(factor::conditions) {
             if fallible(&condition) || condition.column_refs().iter().any(|column| risky.contains(column)) {
                 let number = Expr::Literal(ScalarValue::UInt64(Some(next)), None);
                 next += 1;
