@@ -91,11 +91,41 @@ pub(crate) fn run(headwater: &Path, data: &Path, settings: &Settings, runs: usiz
         }
         figures.insert(name.to_owned(), found);
     }
+    figures.insert("write_1m_rows".to_owned(), write(headwater, data, &shop, runs)?);
     figures.insert("scenario".to_owned(), "batch".into());
     figures.insert("rows".to_owned(), settings.rows.into());
     figures.insert("connections".to_owned(), settings.connections.into());
     Ok(figures.into())
 }
+
+/// A million rows into a table with a key of two columns, beside `LOAD DATA LOCAL INFILE` of the same rows by hand.
+fn write(headwater: &Path, data: &Path, shop: &Shop, runs: usize) -> Outcome<Value> {
+    let file = std::fs::canonicalize(data)?.join("sales-1m.tsv");
+    let (mut ours, mut loads) = (Vec::new(), Vec::new());
+    for run in 0..=runs {
+        shop.empty_sales()?;
+        let mut command = Command::new(headwater);
+        let url = format!("jdbc:mysql://127.0.0.1:{}/?user=root&password=&sslMode=DISABLED", shop.port());
+        let cost = program(command.args(["sql", "--mysql", &url, "-e", SALES]))?;
+        if run == 0 {
+            shop.save_sales(&file)?;
+        }
+        shop.empty_sales()?;
+        let load = program(&mut shop.load_sales(&file))?;
+        if run > 0 {
+            ours.push(cost);
+            loads.push(load);
+        }
+    }
+    let (ours, load) = (median(&ours), median(&loads));
+    Ok(
+        json!({ "headwater": ours, "load_data_by_hand": load, "wall_to_load_data": ours.wall_seconds / load.wall_seconds }),
+    )
+}
+
+const SALES: &str = "SET sql.dialect = spark; INSERT INTO analytics_db.sales_1m \
+    SELECT DATE_ADD(DATE '2024-05-01', CAST(id DIV 50000 AS INT)), CAST(id % 50000 AS INT), \
+    CAST(id * 7919 % 100000000 / 100.00 AS DECIMAL(38,2)), id % 97 + 1 FROM RANGE(1000000)";
 
 fn merge(found: &mut Value, peer: &str, ours: Cost, theirs: Result<Cost, String>) {
     let Some(found) = found.as_object_mut() else { return };

@@ -18,6 +18,8 @@ const TABLES: &str = "CREATE DATABASE service_db; CREATE DATABASE analytics_db;
 CREATE TABLE service_db.orders (order_id BIGINT NOT NULL PRIMARY KEY, product_id INT NOT NULL, user_id BIGINT NOT NULL,
   quantity INT NOT NULL, sale_price DECIMAL(10,2) NOT NULL, status VARCHAR(20) NOT NULL, created_at DATETIME NOT NULL,
   note VARCHAR(200));
+CREATE TABLE analytics_db.sales_1m (sales_date DATE NOT NULL, product_id INT NOT NULL, total_amount DECIMAL(38,2),
+  order_count BIGINT, PRIMARY KEY (sales_date, product_id));
 CREATE TABLE analytics_db.product_sales (product_id INT NOT NULL PRIMARY KEY, total_amount DECIMAL(38,2), total_quantity BIGINT,
   order_count BIGINT, min_created DATETIME, max_created DATETIME);";
 
@@ -52,12 +54,34 @@ impl Shop {
         self.server.port()
     }
 
-    /// The lines of a statement's result.
-    fn query(&self, sql: &str) -> Outcome<String> {
+    /// A statement by the client program.
+    fn client(&self, sql: &str) -> Command {
         let mut command = Command::new("mariadb");
         command.args(["--host=127.0.0.1", "--user=root", "--batch", "--skip-column-names", "--local-infile=1"]);
-        let output =
-            command.arg(format!("--port={}", self.port())).args(["-e", sql]).stderr(Stdio::inherit()).output()?;
+        command.arg(format!("--port={}", self.port())).args(["-e", sql]);
+        command
+    }
+
+    pub(super) fn empty_sales(&self) -> Outcome<()> {
+        self.query("TRUNCATE TABLE analytics_db.sales_1m").map(drop)
+    }
+
+    /// The rows of the table as a file for LOAD DATA.
+    pub(super) fn save_sales(&self, file: &Path) -> Outcome<()> {
+        let rows = self.query("SELECT * FROM analytics_db.sales_1m")?;
+        if rows.lines().count() != 1_000_000 {
+            return Err("there are not a million rows".into());
+        }
+        Ok(std::fs::write(file, rows)?)
+    }
+
+    pub(super) fn load_sales(&self, file: &Path) -> Command {
+        self.client(&format!("LOAD DATA LOCAL INFILE '{}' INTO TABLE analytics_db.sales_1m", file.display()))
+    }
+
+    /// The lines of a statement's result.
+    fn query(&self, sql: &str) -> Outcome<String> {
+        let output = self.client(sql).stderr(Stdio::inherit()).output()?;
         if !output.status.success() {
             return Err(format!("the server did not take {sql}").into());
         }

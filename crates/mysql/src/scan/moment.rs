@@ -1,7 +1,8 @@
 //! One moment for many connections: all of them see the table in the same state, and nobody waits for it.
 //!
 //! * MariaDB tells each session the place in the log that its snapshot stands at: all equal means one moment.
-//! * MySQL with GTIDs: `gtid_executed` before the first snapshot and after the last one; equal means one moment.
+//! * MySQL with GTIDs: `gtid_executed` before the first snapshot and after the last one, and once more a little later; equal
+//!   means one moment.
 //! * Else, and where writers never leave a gap, a second session holds `LOCK TABLES … READ` for the moment in which the
 //!   snapshots begin. It asks with a short `lock_wait_timeout`, so that writers do not queue up behind it.
 
@@ -19,6 +20,9 @@ const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// How often a moment is looked for without a lock; a try takes about a millisecond.
 const TRIES: usize = 1_000;
+
+/// How long a group of commits may take from its first to its last.
+const SETTLED: Duration = Duration::from_millis(2);
 
 /// Seconds that the lock is waited for, and how often. Writers that come meanwhile wait behind it.
 const LOCK_SECONDS: u32 = 1;
@@ -123,12 +127,23 @@ fn told_by_gtids(conns: &mut [Conn], config: &Config) -> Result<Option<Moment>> 
         for conn in conns.iter_mut() {
             begin(conn)?;
         }
-        if gtids(&mut teller)?.as_ref() == Some(&before) {
+        // A group of transactions is seen one by one before any of them is told of: whether one was in the middle of that
+        // shows a moment later.
+        let still = |teller: &mut Conn| Ok::<bool, Error>(gtids(teller)?.as_ref() == Some(&before));
+        if still(&mut teller)? && {
+            settle();
+            still(&mut teller)?
+        } {
             found = Some(Moment { place: Some(before), tries, locked: None });
             break;
         }
     }
     Ok(found)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server tells of nothing that could be waited for")]
+fn settle() {
+    std::thread::sleep(SETTLED);
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long writers had to wait is told to the user")]
