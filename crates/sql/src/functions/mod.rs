@@ -105,7 +105,10 @@ impl Functions {
 
     /// Names of scalar functions and of aggregates, without those that only the grammar calls.
     pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
-        let scalar = self.scalar.keys().filter(|name| !name.starts_with('$')).map(|name| (*name).to_owned()).collect();
+        let lambdas = if self.aggregates == spark::aggregate::NAMES { crate::spark::lambda::NAMES } else { &[] };
+        let scalar = self.scalar.keys().chain(lambdas).filter(|name| !name.starts_with('$'));
+        let mut scalar: Vec<String> = scalar.map(|name| (*name).to_owned()).collect();
+        scalar.sort_unstable();
         (scalar, self.aggregates.iter().map(|name| (*name).to_owned()).collect())
     }
 }

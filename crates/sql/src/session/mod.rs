@@ -145,7 +145,16 @@ impl Session {
     fn context(&self) -> Planned<Context<'_>> {
         let zone = TimeZone::parse(self.time_zone()).map_err(ours)?;
         let (dialect, ansi) = (self.dialect, self.spark.ansi());
-        Ok(Context { functions: self.functions(), dialect, ansi, zone, text: self.text, now: self.now, outer: None })
+        Ok(Context {
+            functions: self.functions(),
+            dialect,
+            ansi,
+            zone,
+            text: self.text,
+            now: self.now,
+            outer: None,
+            variables: None,
+        })
     }
 
     /// The session's settings.

@@ -167,6 +167,11 @@ impl Dialect for SparkDialect {
                 Some(Ok(text_call(LITERAL, &["BINARY", &text])))
             }
             ("TRIM", Token::LParen) => trim(parser),
+            // Of an array, not of a query.
+            ("EXISTS", Token::LParen) if !begins_query(&parser.peek_nth_token(2).token) => {
+                let name = parser.parse_object_name(false);
+                Some(name.and_then(|name| parser.parse_function(name)))
+            }
             ("INTERVAL", next) if begins_interval(&next) => Some(interval(parser)),
             (
                 "ARRAY" | "MAP" | "STRUCT" | "DATE" | "TIMESTAMP" | "IF" | "LEFT" | "RIGHT" | "FIRST" | "LAST"
@@ -354,6 +359,12 @@ fn trim(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         Ok(plain_call(TRIM, vec![text(&side), value, what.unwrap_or_else(|| text(" "))]))
     };
     Some(read(parser))
+}
+
+fn begins_query(token: &Token) -> bool {
+    unquoted(token).is_some_and(|word| {
+        matches!(word.value.to_ascii_uppercase().as_str(), "SELECT" | "WITH" | "VALUES" | "FROM" | "TABLE")
+    }) || *token == Token::LParen
 }
 
 fn begins_interval(token: &Token) -> bool {

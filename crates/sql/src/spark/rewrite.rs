@@ -15,9 +15,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CeilFloorKind, DateTimeField, DuplicateTreatment, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArguments, GroupByExpr, GroupByWithModifier, Ident, LimitClause, OrderBy, OrderByKind,
-    Query, Select, SelectItem, SetExpr, SetOperator, Subscript, TableFactor, UnaryOperator, Value, ValueWithSpan,
-    VisitMut, VisitorMut,
+    FunctionArgExpr, FunctionArguments, GroupByExpr, GroupByWithModifier, Ident, LimitClause, OneOrManyWithParens,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator, Subscript, TableFactor, UnaryOperator,
+    Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
@@ -25,6 +25,7 @@ use headwater_change::{Error, Result};
 use super::functions::aggregate::NAMES;
 use super::generate;
 use super::grammar::SparkDialect;
+use super::lambda;
 use crate::dialect::{LITERAL, plain_call, text};
 use crate::functions::forms::CELL;
 use crate::rewrite::{Lookup, Tables, chain, fetch_as_limit, finish, function_name, positional, unique_columns};
@@ -359,9 +360,50 @@ fn like(
     }
 }
 
+/// `f(a, x -> x + 1)` as `$lambda:f(a, $lambda('x', $var('x') + 1))`.
+fn lambda_call(name: &str, args: Vec<Expr>) -> Result<Expr> {
+    let arg = |arg: Expr| {
+        let Expr::Lambda(lambda) = arg else { return arg };
+        let names: Vec<String> = match lambda.params {
+            OneOrManyWithParens::One(one) => vec![one.name.value],
+            OneOrManyWithParens::Many(many) => many.into_iter().map(|one| one.name.value).collect(),
+        };
+        let mut body = *lambda.body;
+        let _ = body.visit(&mut Variables(&names));
+        plain_call(lambda::LAMBDA, names.iter().map(|name| text(name)).chain([body]).collect())
+    };
+    Ok(plain_call(&format!("{}{name}", lambda::CALL), args.into_iter().map(arg).collect()))
+}
+
+/// Names of a lambda's variables in its body, as calls.
+struct Variables<'a>(&'a [String]);
+
+impl VisitorMut for Variables<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let is_variable = |ident: &Ident| self.0.contains(&ident.value);
+        let variable = |ident: &Ident| plain_call(lambda::VARIABLE, vec![text(&ident.value)]);
+        match expr {
+            Expr::Identifier(ident) if is_variable(ident) => *expr = variable(ident),
+            Expr::CompoundIdentifier(parts) => {
+                if let Some((first, fields)) = parts.split_first().filter(|(first, _)| is_variable(first)) {
+                    let field = |of: Expr, field: &Ident| plain_call("$field", vec![of, text(&field.value)]);
+                    *expr = fields.iter().fold(variable(first), field);
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 fn of_function(function: &Function) -> Result<Option<Expr>> {
     let Some(name) = function_name(function) else { return Ok(None) };
     let Some(args) = positional(function) else { return Ok(None) };
+    if lambda::NAMES.contains(&name.to_lowercase().as_str()) && args.iter().any(|arg| matches!(arg, Expr::Lambda(_))) {
+        return lambda_call(&name.to_lowercase(), args).map(Some);
+    }
     let replaced = |name: &str, args: Vec<Expr>| {
         let mut function = function.clone();
         function.name = Ident::new(name).into();

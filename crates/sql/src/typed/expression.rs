@@ -17,7 +17,7 @@ use crate::functions::arithmetic::{self, Arithmetic};
 use crate::functions::cast::cast;
 use crate::functions::compare::compare;
 use crate::functions::kernel::Kernel;
-use crate::spark::operators as spark;
+use crate::spark::{lambda, operators as spark};
 use crate::types::{STRING, SqlType, common_type};
 
 impl Context<'_> {
@@ -30,12 +30,22 @@ impl Context<'_> {
         };
         Ok(match expr {
             Expr::Alias(alias) => typed(&alias.expr)?,
+            Expr::Column(column) if let Some(sql_type) = lambda::variable_type(*self, column) => {
+                Typed::new(expr.clone(), sql_type, true)
+            }
             Expr::Column(column) => {
                 let field = datafusion::common::ExprSchema::field_from_column(schema, column)
                     .map_err(|error| Error::bug("sql.column", format!("the column '{column}'")).caused_by(error))?;
                 Typed::new(expr.clone(), SqlType::of(field), field.is_nullable())
             }
             Expr::Literal(value, metadata) => literal::literal(self.dialect, value, metadata.as_ref())?,
+            Expr::ScalarFunction(call) if call.func.name() == lambda::VARIABLE => match call.args.first() {
+                Some(Expr::Literal(ScalarValue::Utf8(Some(name)), _)) => lambda::variable(*self, name)?,
+                _ => return Err(Error::bug("sql.lambda", "a variable without a name")),
+            },
+            Expr::ScalarFunction(call) if let Some(name) = call.func.name().strip_prefix(lambda::CALL) => {
+                lambda::bind(*self, name, &call.args, schema)?
+            }
             Expr::ScalarFunction(call) => {
                 let args = call.args.iter().map(typed).collect::<Result<Vec<_>>>()?;
                 self.call(call.func.name(), args)?

@@ -54,6 +54,19 @@ pub(crate) struct Context<'a> {
     pub(crate) now: i64,
     /// Columns of the queries around this one.
     pub(crate) outer: Option<&'a Scope<'a>>,
+    /// Variables of the lambdas around an expression, the innermost first.
+    pub(crate) variables: Option<&'a Variable<'a>>,
+}
+
+/// A variable of a lambda.
+#[derive(Clone, Debug)]
+pub(crate) struct Variable<'a> {
+    pub(crate) name: &'a str,
+    /// The column that it is in the lambda's body.
+    pub(crate) column: String,
+    pub(crate) sql_type: SqlType,
+    pub(crate) depth: usize,
+    pub(crate) outer: Option<&'a Variable<'a>>,
 }
 
 /// Columns that a subquery may refer to: those of the query around it, and of the one around that.
