@@ -177,7 +177,7 @@ fn what_does_not_fit_leaves_the_table_as_it_was() {
         let fine = Decimal128Array::from(vec![125]).with_precision_and_scale(4, 2).unwrap();
         assert_eq!(fails(&[one(), n(), ("d", Arc::new(fine))]).code(), "mysql.type");
         let micros = TimestampMicrosecondArray::from(vec![1]);
-        assert_eq!(fails(&[one(), n(), ("at", Arc::new(micros))]).code(), "mysql.type");
+        assert_eq!(fails(&[one(), n(), ("at", Arc::new(micros))]).code(), "mysql.value", "digits of a second");
         assert_eq!(fails(&[one(), n(), ("s", ints(vec![1]))]).code(), "mysql.type");
         assert_eq!(fails(&[one(), n(), ("nope", ints(vec![1]))]).code(), "mysql.column_missing");
         assert_eq!(put(db, "missing", &batch(&[one()]), &[]).expect_err("no table").code(), "mysql.table_missing");

@@ -95,6 +95,10 @@ fn plan(message: &str, dialect: Dialect) -> (Error, Option<String>) {
 fn tidy(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default().trim().trim_end_matches('.');
     let line = line.trim_start_matches("Error during planning: ").trim_start_matches("Arrow error: ");
+    let line = line.strip_prefix("Unsupported ast node in sqltorel: ").unwrap_or(line);
+    // A syntax tree is drawn in full; its outermost name says enough beside the place.
+    let line =
+        line.split_once("Span(").map_or(line, |(head, _)| head.split(['(', '{']).next().unwrap_or(head).trim_end());
     let mut chars = line.chars();
     match (chars.next(), chars.clone().next()) {
         (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(chars).collect(),

@@ -124,7 +124,7 @@ fn bound(
         *sql_type = context.expr(expr, schema)?.sql_type;
     }
     let variables = chain.iter().map(|variable| variable.sql_type.field(&variable.column, true));
-    let beside = captured.iter().enumerate().map(|(at, (_, sql_type))| sql_type.field(&format!("$c{at}"), true));
+    let beside = captured.iter().enumerate().map(|(at, (_, sql_type))| sql_type.field(format!("$c{at}"), true));
     let fields: Vec<Field> = variables.chain(beside).collect();
     let arrow = Arc::new(Schema::new(fields));
     let physical = DFSchema::try_from(Arc::clone(&arrow)).and_then(|schema| {
@@ -245,7 +245,7 @@ pub(crate) fn bind(context: Context<'_>, name: &str, args: &[Expr], schema: &DFS
             }
             let mut bodies = vec![merge];
             if args.len() == 4 {
-                bodies.push(lambda(3, &[state.clone()], 1)?);
+                bodies.push(lambda(3, std::slice::from_ref(&state), 1)?);
             }
             let result = bodies.last().filter(|_| args.len() == 4).map_or(state, |finish| finish.result.clone());
             (vec![input, zero], bodies, result)

@@ -404,6 +404,9 @@ fn of_function(function: &Function) -> Result<Option<Expr>> {
     if lambda::NAMES.contains(&name.to_lowercase().as_str()) && args.iter().any(|arg| matches!(arg, Expr::Lambda(_))) {
         return lambda_call(&name.to_lowercase(), args).map(Some);
     }
+    if args.iter().any(|arg| matches!(arg, Expr::Lambda(_))) {
+        return Err(unsupported(&format!("a lambda as an argument of {name}")));
+    }
     let replaced = |name: &str, args: Vec<Expr>| {
         let mut function = function.clone();
         function.name = Ident::new(name).into();

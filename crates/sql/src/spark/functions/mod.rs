@@ -1,6 +1,6 @@
 //! Spark's functions by name. What is listed gives what Spark gives; what is not is refused by name.
 //!
-//! * `conditional`, `math`, `text`, `pattern`, `time`, `collection`, `json`: functions by family
+//! * `conditional`, `math`, `text`, `pattern`, `time`, `collection`, `json`, `hash`: functions by family
 //! * `forms`: what the grammar hands on as calls
 //! * `aggregate`: aggregates; `sliding`: over frames of a window
 
@@ -8,6 +8,7 @@ pub(crate) mod aggregate;
 pub(crate) mod collection;
 mod conditional;
 mod forms;
+mod hash;
 mod json;
 mod math;
 mod pattern;
@@ -124,8 +125,8 @@ impl Def {
 
 /// All functions, and those that are bound in a way of their own.
 pub(crate) fn all() -> Vec<(&'static str, Entry)> {
-    let own: [&[(&'static str, Bind)]; 6] =
-        [conditional::OWN, math::OWN, text::OWN, time::OWN, collection::OWN, forms::OWN];
+    let own: [&[(&'static str, Bind)]; 7] =
+        [conditional::OWN, math::OWN, text::OWN, time::OWN, collection::OWN, forms::OWN, hash::OWN];
     let rows: [&'static [Def]; 7] =
         [math::ROWS, text::ROWS, pattern::ROWS, time::ROWS, collection::ROWS, json::ROWS, conditional::ROWS];
     let own = own.into_iter().flatten().map(|(name, bind)| (*name, Entry::Bind(*bind)));
