@@ -10,7 +10,10 @@ use headwater_testkit::servers::{Flavor, Server};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-const KILLS: usize = 20;
+/// Runs that are killed; `KILLS=200` makes it as many.
+fn kills() -> u32 {
+    std::env::var("KILLS").map_or(20, |number| number.parse().expect("a number"))
+}
 
 const TABLES: &str = "
 CREATE TABLE orders (order_id BIGINT, product_id INT, sale_price DECIMAL(10,2), quantity INT, created_at TIMESTAMP(0))
@@ -100,7 +103,7 @@ fn nightly(flavor: Flavor) {
 
     let mut dice = SmallRng::seed_from_u64(11);
     let mut runs = vec!["1".to_owned()];
-    for run in 2..2 + u32::try_from(KILLS).unwrap() {
+    for run in 2..2 + kills() {
         let mut child = start(port, "batch", JOB, run);
         std::thread::sleep(Duration::from_millis(dice.random_range(0..900)));
         child.kill().unwrap();
@@ -164,7 +167,7 @@ fn run_by_name(port: u16, truth: &[String]) {
     let history = || query(port, "SELECT * FROM analytics_db.history ORDER BY product_id;");
     let days = || query(port, "SELECT * FROM analytics_db.days;").len();
     let mut dice = SmallRng::seed_from_u64(7);
-    for run in 1..=KILLS {
+    for run in 1..=kills() {
         query(port, "DELETE FROM analytics_db.history; DELETE FROM analytics_db.days;");
         let name = format!("nightly-{run}");
         for _ in 0..2 {
@@ -181,7 +184,7 @@ fn run_by_name(port: u16, truth: &[String]) {
         assert_eq!((history(), days()), (truth.to_vec(), 1), "run {run}");
     }
     let marks = query(port, "SELECT COUNT(*), SUM(written_rows) FROM analytics_db.headwater_runs;");
-    assert_eq!(marks, [format!("{}\t{}", KILLS * 2, KILLS * (truth.len() + 1))]);
+    assert_eq!(marks, [format!("{}\t{}", kills() * 2, kills() as usize * (truth.len() + 1))]);
 }
 
 fn spark_script(flavor: Flavor) {
@@ -228,11 +231,86 @@ fn spark_script(flavor: Flavor) {
          WHERE created_at >= '2024-05-20' AND created_at < '2024-05-21' GROUP BY product_id;"
     ));
     assert_eq!(found(), truth);
+    replaced_parts(port);
+    let shown = run(
+        "EXPLAIN ANALYZE INSERT OVERWRITE TABLE analytics_db.daily_product_sales SELECT * FROM daily_summary WHERE product_id < 3;",
+    );
+    assert!(shown.contains("output_rows=3"), "{shown}");
+    let ranges: Vec<&str> = shown.lines().filter(|line| line.contains(" ms: SELECT `product_id`")).collect();
+    let rows = |line: &&str| line.split([':', ' ']).nth(2).unwrap().parse::<usize>().unwrap();
+    let counted = query(
+        port,
+        "SELECT COUNT(*) FROM service_db.orders WHERE created_at >= '2024-05-20' AND created_at < '2024-05-21' AND product_id < 3;",
+    );
+    assert_eq!(ranges.iter().map(rows).sum::<usize>().to_string(), counted[0], "{shown}");
+    assert_eq!((ranges.len(), found()), (9, truth), "{shown}");
     let shown = run("EXPLAIN SELECT * FROM daily_summary;");
     let asked = "SELECT `product_id`, `sale_price`, `quantity`, `created_at` FROM `service_db`.`orders` \
                  WHERE (`created_at` >= '2024-05-20 00:00:00.000000') AND (`created_at` < '2024-05-21 00:00:00.000000') \
                  AND (`order_id` < 3335 OR `order_id` IS NULL)";
     assert!(shown.contains("ranges=9") && shown.contains(asked), "{shown}");
+}
+
+/// Rows of one day, of one key, of a condition: those are replaced, and no other.
+fn replaced_parts(port: u16) {
+    query(
+        port,
+        "CREATE TABLE analytics_db.daily (Day DATE, region VARCHAR(10), product_id INT, orders BIGINT);
+         INSERT INTO analytics_db.daily VALUES ('2024-05-19', 'kr', 1, 1), ('2024-05-20', 'kr', 1, 1), ('2024-05-20', 'KR', 1, 2),
+           ('2024-05-20', 'jp', 1, 3), ('2024-05-21', 'kr', 1, 4), (NULL, 'kr', 1, 5);",
+    );
+    let run = |statement: &str| {
+        let output = of_spark(port, statement);
+        assert!(output.status.success(), "{statement}: {}", told(&output));
+    };
+    let found =
+        || query(port, "SELECT CONCAT_WS(',', day, region, product_id, orders) FROM analytics_db.daily ORDER BY 1;");
+    let part = "SELECT product_id, total_count FROM daily_summary WHERE product_id = 7;";
+    let others = ["2024-05-19,kr,1,1", "2024-05-20,jp,1,3"];
+    let last = ["2024-05-21,kr,1,4", "kr,1,5"];
+    let count = query(
+        port,
+        "SELECT COUNT(*) FROM service_db.orders WHERE created_at >= '2024-05-20' AND created_at < '2024-05-21' AND product_id = 7;",
+    );
+    let new = format!("2024-05-20,kr,7,{}", count[0]);
+    // What a collation takes for the same is another value.
+    for _ in 0..2 {
+        run(&format!("INSERT OVERWRITE analytics_db.daily PARTITION (day = '2024-05-20', region = 'kr') {part}"));
+        let kept = "2024-05-20,KR,1,2".to_owned();
+        let mut wanted: Vec<String> =
+            others.iter().chain(&last).map(ToString::to_string).chain([kept, new.clone()]).collect();
+        let mut rows = found();
+        wanted.sort();
+        rows.sort();
+        assert_eq!(rows, wanted);
+    }
+    run(&format!(
+        "INSERT INTO analytics_db.daily PARTITION (region = 'us') (day, product_id, orders) SELECT DATE '2024-05-20', {}",
+        &part[7..]
+    ));
+    assert_eq!(found().iter().filter(|row| row.contains("us,7")).count(), 1);
+    run(
+        "INSERT INTO analytics_db.daily REPLACE WHERE day >= '2024-05-20' AND day < '2024-05-21' SELECT DATE '2024-05-20', 'all', 0, COUNT(*) FROM daily_summary;",
+    );
+    assert_eq!(found(), ["2024-05-19,kr,1,1", "2024-05-20,all,0,500", "2024-05-21,kr,1,4", "kr,1,5"]);
+    let before = found();
+    for (statement, code) in [
+        ("INSERT INTO analytics_db.daily REPLACE WHERE region >= 'a' SELECT NULL, 'a', 1, 1;", "sql.replace_where"),
+        (
+            "INSERT INTO analytics_db.daily REPLACE WHERE day = '2024-05-20' OR orders = 1 SELECT NULL, 'a', 1, 1;",
+            "sql.replace_where",
+        ),
+        ("INSERT INTO analytics_db.daily REPLACE WHERE orders + 1 = 2 SELECT NULL, 'a', 1, 1;", "sql.replace_where"),
+        ("INSERT OVERWRITE analytics_db.daily PARTITION (day) SELECT 'a', 1, 1, NULL;", "sql.syntax"),
+        ("INSERT OVERWRITE analytics_db.daily PARTITION (dya = '2024-05-20') SELECT 'a', 1, 1;", "sql.unknown_column"),
+        ("INSERT OVERWRITE analytics_db.daily PARTITION (day = NULL) SELECT 'a', 1, 1;", "sql.partition"),
+        ("INSERT OVERWRITE analytics_db.daily PARTITION (day = 'today') SELECT 'a', 1, 1;", "sql.partition"),
+        ("INSERT OVERWRITE analytics_db.daily PARTITION (day = '2024-05-20') SELECT 'a', 1;", "sql.insert_columns"),
+    ] {
+        let output = of_spark(port, statement);
+        assert!(!output.status.success() && told(&output).contains(code), "{statement}: {}", told(&output));
+        assert_eq!(found(), before, "{statement}");
+    }
 }
 
 #[test]

@@ -16,5 +16,5 @@ mod run;
 mod table;
 
 pub use progress::{Progress, Table};
-pub use run::{Settings, explain, run};
+pub use run::{Settings, analyze, explain, run};
 pub use table::Tables;

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use headwater_change::Asked;
+
 /// The tables that are being read.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Arc<Mutex<Vec<Arc<Table>>>>);
@@ -15,6 +17,7 @@ pub struct Table {
     rows: AtomicU64,
     /// In thousandths; more than all where it is not known.
     share: AtomicU64,
+    asked: Mutex<Vec<Asked>>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -31,6 +34,15 @@ impl Table {
         (share != UNKNOWN).then(|| share as f64 / 1_000.0)
     }
 
+    /// What was asked for it, when it was read to its end.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn ended(&self, asked: Vec<Asked>) {
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+    }
+
     pub(crate) fn read(&self, rows: usize, share: Option<f64>) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
         self.share.store(share.map_or(UNKNOWN, |share| (share * 1_000.0) as u64), Ordering::Relaxed);
@@ -44,7 +56,12 @@ impl Progress {
     }
 
     pub(crate) fn begin(&self, name: &str) -> Arc<Table> {
-        let table = Arc::new(Table { name: name.to_owned(), rows: AtomicU64::new(0), share: AtomicU64::new(UNKNOWN) });
+        let table = Arc::new(Table {
+            name: name.to_owned(),
+            rows: AtomicU64::new(0),
+            share: AtomicU64::new(UNKNOWN),
+            asked: Mutex::default(),
+        });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
         table
     }

@@ -1,5 +1,6 @@
 //! One query from its plan to its rows.
 
+use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
@@ -42,12 +44,50 @@ pub fn run(
     tables: &Arc<dyn Tables>,
     settings: &Settings,
     progress: &Progress,
-    mut rows: impl FnMut(RecordBatch) -> Result<ControlFlow<()>>,
+    rows: impl FnMut(RecordBatch) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
+    run_plan(plan, tables, settings, progress, rows).map(|_| ())
+}
+
+/// Runs a plan, keeps none of its rows, and tells what each operator did, a line an operator, then what the tables' servers
+/// were asked.
+///
+/// # Errors
+/// As [`run`].
+pub fn analyze(
+    plan: &LogicalPlan,
+    tables: &Arc<dyn Tables>,
+    settings: &Settings,
+    progress: &Progress,
+    mut goes_on: impl FnMut() -> bool,
+) -> Result<String> {
+    let begun = progress.tables().len();
+    let ran = run_plan(plan, tables, settings, progress, |_| {
+        Ok(if goes_on() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    })?;
+    let mut text = DisplayableExecutionPlan::with_metrics(ran.as_ref()).indent(false).to_string();
+    for table in progress.tables().iter().skip(begun) {
+        for asked in table.asked() {
+            let millis = asked.elapsed.as_millis();
+            let _ = write!(text, "{}: {} rows, {} bytes, {millis} ms: ", table.name, asked.rows, asked.bytes);
+            text.push_str(&asked.statement);
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+fn run_plan(
+    plan: &LogicalPlan,
+    tables: &Arc<dyn Tables>,
+    settings: &Settings,
+    progress: &Progress,
+    mut rows: impl FnMut(RecordBatch) -> Result<ControlFlow<()>>,
+) -> Result<Arc<dyn ExecutionPlan>> {
     let (runtime, state) = (runtime(settings)?, state(settings)?);
     runtime.block_on(async {
         let physical = physical(plan, tables, &state, (false, progress)).await.map_err(failed)?;
-        let mut stream = execute_stream(physical, state.task_ctx()).map_err(failed)?;
+        let mut stream = execute_stream(Arc::clone(&physical), state.task_ctx()).map_err(failed)?;
         while let Some(batch) = stream.next().await {
             let batch = batch.map_err(failed)?;
             // The rows are handed on here, by the thread that waits for all of them.
@@ -55,7 +95,7 @@ pub fn run(
                 break;
             }
         }
-        Ok(())
+        Ok(physical)
     })
 }
 

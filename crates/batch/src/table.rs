@@ -137,5 +137,6 @@ pub(crate) fn read(
             Read::End => break,
         }
     }
+    progress.ended(reader.asked());
     Ok(())
 }

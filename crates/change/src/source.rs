@@ -52,6 +52,19 @@ pub enum Read {
     End,
 }
 
+/// A statement that was answered to its end.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// As it was sent.
+    pub statement: String,
+    /// Rows of the answer.
+    pub rows: u64,
+    /// Bytes of these rows on the wire.
+    pub bytes: u64,
+    /// From its sending to its last row, waits of the reader among it.
+    pub elapsed: Duration,
+}
+
 /// A source being read by one thread.
 pub trait Reader: Send {
     /// Brings the next changes: at most about `budget` bytes of Arrow data, waiting at most about `wait` for them.
@@ -62,6 +75,11 @@ pub trait Reader: Send {
     /// The share of all that it will bring that was brought already, from 0 to 1, where it knows.
     fn progress(&self) -> Option<f64> {
         None
+    }
+
+    /// What it has asked its server so far, statement by statement.
+    fn asked(&self) -> Vec<Asked> {
+        Vec::new()
     }
 
     /// Where a row of the batch that was brought last stands in the source, for people to find it.
@@ -85,7 +103,7 @@ pub struct TableRequest {
     /// Checked options, without `connector`.
     pub options: Options,
     /// Rows that do not fulfil all of these need not be delivered; whoever asks tests them again. All that do fulfil them
-    /// must be.
+    /// must be. A sink that replaces rows of before replaces exactly those that fulfil all of these.
     pub conditions: Vec<Condition>,
     /// How many threads a source may use to decode.
     pub threads: usize,

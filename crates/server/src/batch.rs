@@ -40,6 +40,19 @@ pub(crate) fn explain(job: &Job, config: &Config, settings: &Settings) -> Result
     Ok(job.queries.iter().map(plan).collect::<Result<Vec<_>>>()?.join("\n"))
 }
 
+/// Runs the queries of a job, keeps none of their rows, and says what was done for them. No target is touched.
+pub(crate) fn analyze(job: &Job, config: &Config, settings: &Settings, control: &Control) -> Result<String> {
+    let (tables, engine) = engine(config, settings);
+    let progress = Progress::default();
+    let shown = Shown::begin(progress.clone());
+    let analyze = |query: &BatchQuery| {
+        headwater_batch::analyze(&query.plan, &tables, &engine, &progress, || !control.is_stopped())
+    };
+    let texts = job.queries.iter().map(analyze).collect::<Result<Vec<_>>>();
+    drop(shown);
+    Ok(texts?.join("\n"))
+}
+
 /// Who writes the targets of the session's job of this number; a run that has a name is the same when it comes back.
 pub(crate) fn owner(run: Option<&str>, job: u32) -> Owner {
     match run {

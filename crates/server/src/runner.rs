@@ -212,8 +212,14 @@ impl Runner {
                 let settings = (self.session.settings(), self.session.time_zone());
                 batch::run(&job, &self.config, settings, (&owner, &control)).map_err(|error| placed(error, place))
             }
-            Outcome::Explain(job) => {
-                let text = batch::explain(&job, &self.config, self.session.settings())?;
+            Outcome::Explain { job, analyze } => {
+                let text = if analyze {
+                    let control = Control::new();
+                    self.stopper.add(&control);
+                    batch::analyze(&job, &self.config, self.session.settings(), &control)?
+                } else {
+                    batch::explain(&job, &self.config, self.session.settings())?
+                };
                 print_listing(&[], &[vec![secret::redact(&text).into_owned()]])
             }
         }

@@ -1,13 +1,13 @@
 //! Conditions that the server tests, so that rows that nobody wants are not sent: those that MySQL compares as everybody
 //! does. Text is left out (collations), so are floats, YEAR (whose 70 is 1970), ENUM and BIT.
 
-use arrow::array::Array;
+use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Schema};
-use headwater_change::Condition;
+use headwater_change::{Comparison, Condition, Error, Result};
 
 use crate::ident::ident;
 use crate::rows::event::{Feed, Plan};
-use crate::schema::Kind;
+use crate::schema::{Charset, Column, Kind};
 use crate::write::literal;
 
 /// The conditions as SQL; those that are not for the server are left out.
@@ -15,9 +15,51 @@ pub(super) fn texts(plan: &Plan, schema: &Schema, conditions: &[Condition]) -> V
     conditions.iter().filter_map(|condition| text(plan, schema, condition)).collect()
 }
 
+/// Conditions as SQL that the server is sure to answer as everybody does.
+///
+/// # Errors
+/// `mysql.condition` where it might answer one otherwise.
+pub(crate) fn exact(columns: &[Column], conditions: &[Condition]) -> Result<Vec<String>> {
+    let exact = |condition: &Condition| {
+        let named = |column: &&Column| column.name.eq_ignore_ascii_case(&condition.column);
+        let found = columns
+            .iter()
+            .find(named)
+            .and_then(|column| same_text(column, condition).or_else(|| of_column(column, condition)));
+        found.ok_or_else(|| {
+            let Condition { column, comparison, .. } = condition;
+            Error::usage(
+                "mysql.condition",
+                format!("the server may compare '{column}' with such a value by {} in its own way", comparison.sign()),
+            )
+            .hint("replace rows by columns of whole numbers, decimals, dates or times, or by = on texts")
+        })
+    };
+    conditions.iter().map(exact).collect()
+}
+
+/// Texts that are the same, character by character: by the collation an index finds them, and those that only look alike
+/// are left out.
+fn same_text(column: &Column, condition: &Condition) -> Option<String> {
+    if !matches!(column.kind, Kind::Text(Charset::Utf8 | Charset::Coded(_)))
+        || condition.comparison != Comparison::Equal
+    {
+        return None;
+    }
+    let value = condition.value.as_string_opt::<i32>()?.value(0);
+    let mut literal = String::new();
+    literal::append(condition.value.as_ref(), 0, &mut literal).ok()?;
+    let hex: String = value.bytes().map(|byte| format!("{byte:02X}")).collect();
+    let name = ident(&column.name);
+    Some(format!("{name} = {literal} AND HEX(CONVERT({name} USING utf8mb4)) = '{hex}'"))
+}
+
 fn text(plan: &Plan, schema: &Schema, condition: &Condition) -> Option<String> {
     let Feed::Column(index) = plan.feeds.get(schema.index_of(&condition.column).ok()?)? else { return None };
-    let column = plan.columns.get(*index)?;
+    of_column(plan.columns.get(*index)?, condition)
+}
+
+fn of_column(column: &Column, condition: &Condition) -> Option<String> {
     let value = condition.value.data_type();
     let alike = match &column.kind {
         Kind::Int { .. } | Kind::Decimal(..) => value.is_integer() || matches!(value, DataType::Decimal128(..)),
@@ -40,7 +82,6 @@ mod tests {
 
     use super::*;
     use crate::rows::build::Policy;
-    use crate::schema::{Charset, Column};
 
     #[test]
     fn what_servers_compare_otherwise_is_not_asked() {

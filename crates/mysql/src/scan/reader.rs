@@ -8,7 +8,8 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use headwater_change::{
-    ChangeBatch, ChangelogMode, Error, Position, Read, Reader, Result, Run, Source, SourceDescription, TableRequest,
+    Asked, ChangeBatch, ChangelogMode, Error, Position, Read, Reader, Result, Run, Source, SourceDescription,
+    TableRequest,
 };
 
 use super::range::Range;
@@ -236,6 +237,10 @@ impl ScanReader {
 impl Reader for ScanReader {
     fn progress(&self) -> Option<f64> {
         Some(self.done.share())
+    }
+
+    fn asked(&self) -> Vec<Asked> {
+        self.done.asked()
     }
 
     fn next(&mut self, _budget: usize, wait: Duration) -> Result<Read> {

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use headwater_change::{Error, ErrorKind, Place, Result, TableRequest};
+use headwater_change::{Asked, Error, ErrorKind, Place, Result, TableRequest};
 
 use crate::client::query_error;
 use crate::ident::ident;
@@ -33,11 +34,12 @@ pub(super) struct Work {
     pub(super) done: Arc<Done>,
 }
 
-/// How many ranges were read.
+/// Which ranges were read.
 #[derive(Debug)]
 pub(super) struct Done {
     all: usize,
     read: AtomicUsize,
+    asked: Mutex<Vec<Asked>>,
 }
 
 impl Done {
@@ -45,13 +47,22 @@ impl Done {
     pub(super) fn share(&self) -> f64 {
         self.read.load(Ordering::Relaxed) as f64 / self.all.max(1) as f64
     }
+
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, asked: Asked) {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
+    }
 }
 
 impl Work {
     pub(super) fn new(config: Config, plan: Plan, request: &TableRequest, ranges: Vec<Range>) -> Self {
         let schema = Arc::clone(&request.schema);
         let conditions = condition::texts(&plan, &schema, &request.conditions);
-        let done = Arc::new(Done { all: ranges.len(), read: AtomicUsize::new(0) });
+        let done = Arc::new(Done { all: ranges.len(), read: AtomicUsize::new(0), asked: Mutex::default() });
         Self { config, plan, schema, conditions, ranges: Mutex::new(ranges.into()), done }
     }
 
@@ -72,7 +83,6 @@ impl Work {
             if !self.range(conn, &range, &mut builders, rows)? {
                 return Ok(());
             }
-            self.done.read.fetch_add(1, Ordering::Relaxed);
         }
         if builders.rows() > 0 {
             drop(rows.send(Ok(builders.finish()?)));
@@ -81,6 +91,7 @@ impl Work {
     }
 
     /// Reads a range; `false` when nobody wants rows any more.
+    #[expect(clippy::disallowed_methods, reason = "how long a statement took is told to the user")]
     fn range(
         &self,
         conn: &mut Conn,
@@ -88,7 +99,8 @@ impl Work {
         builders: &mut Builders,
         rows: &SyncSender<Result<RecordBatch>>,
     ) -> Result<bool> {
-        let layout = match conn.execute(&self.select(range)) {
+        let (statement, begun) = (self.select(range), Instant::now());
+        let layout = match conn.execute(&statement) {
             Ok(layout) => layout,
             Err(mysql_async::Error::Server(error)) if matches!(error.code, 1142 | 1143 | 1044) => {
                 return Err(self.not_granted(conn, &error.message)?);
@@ -97,14 +109,16 @@ impl Work {
         };
         let other = || Error::bug("mysql.columns", "the server gave other columns than were asked for");
         let decoder = Decoder::new(&self.plan, &self.schema, &layout).ok_or_else(other)?;
-        let mut number = 0_u64;
+        let (mut number, mut bytes) = (0_u64, 0_u64);
         while let Some(row) = conn.next_row(&layout).map_err(|error| query_error("finish reading a table", error))? {
             number += 1;
+            bytes += row.len() as u64;
             decoder.append(row, builders).map_err(|wrong| self.value_error(range, number, wrong))?;
             if builders.bytes() >= BATCH_BYTES && rows.send(Ok(builders.finish()?)).is_err() {
                 return Ok(false);
             }
         }
+        self.done.count(Asked { statement, rows: number, bytes, elapsed: begun.elapsed() });
         Ok(true)
     }
 

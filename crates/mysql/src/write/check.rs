@@ -1,7 +1,7 @@
 //! Whether a table takes the rows that are to be written: told before the first of them is computed.
 
 use arrow::datatypes::{DataType, Field, Schema};
-use headwater_change::{Error, Result};
+use headwater_change::{Error, Result, TableRequest};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -9,16 +9,20 @@ use crate::check;
 use crate::client::query_error;
 use crate::ident::ident;
 use crate::jdbc::Config;
+use crate::scan::condition;
 use crate::schema::{Charset, Column, Kind, unit_digits};
 
-/// Checks the columns and, where rows replace those of the same key, the key. Gives for each column how many digits of a
-/// second it keeps, where its values may have more.
-pub(super) async fn target(
-    conn: &mut Conn,
-    config: &Config,
-    schema: &Schema,
-    key: &[usize],
-) -> Result<Vec<Option<u8>>> {
+/// What is known of a table that takes the rows.
+pub(super) struct Target {
+    /// For each column how many digits of a second it keeps, where its values may have more.
+    pub(super) digits: Vec<Option<u8>>,
+    /// Which rows are replaced, as SQL; nothing where no row or every row is.
+    pub(super) replaced: Vec<String>,
+}
+
+/// Checks the columns, which rows are replaced and, where rows replace those of the same key, the key.
+pub(super) async fn target(conn: &mut Conn, config: &Config, request: &TableRequest) -> Result<Target> {
+    let (schema, key) = (&request.schema, &request.primary_key);
     let (database, table) = (&config.database, &config.table);
     let columns = check::columns(conn, database, table).await?;
     if columns.is_empty() {
@@ -56,7 +60,8 @@ pub(super) async fn target(
     if !key.is_empty() {
         unique(conn, config, schema, key).await?;
     }
-    Ok(digits)
+    let replaced = condition::exact(&columns, &request.conditions)?;
+    Ok(Target { digits, replaced })
 }
 
 /// Whether every value of a field's type is one of the column's, or is refused by the server when it is not.

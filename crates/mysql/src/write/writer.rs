@@ -67,7 +67,7 @@ impl Sink for Table {
 /// Connects, checks the table, and begins the transaction; says whether there is nothing to do.
 async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -> Result<(Conn, Insert, bool)> {
     let mut conn = client::connect(&config.access, &[STRICT]).await?;
-    let digits = check::target(&mut conn, config, &request.schema, &request.primary_key).await?;
+    let target = check::target(&mut conn, config, request).await?;
     let mut done = match owner {
         Some(owner) => marker::is_there(&mut conn, config, owner).await?,
         None => false,
@@ -78,14 +78,17 @@ async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -
     }
     if config.overwrite && !done {
         // Not TRUNCATE, which commits: until the end readers see what was there.
-        let delete = format!("DELETE FROM {}.{}", ident(&config.database), ident(&config.table));
+        let mut delete = format!("DELETE FROM {}.{}", ident(&config.database), ident(&config.table));
+        for (word, condition) in std::iter::once("WHERE").chain(std::iter::repeat("AND")).zip(&target.replaced) {
+            delete.push_str(&format!(" {word} ({condition})"));
+        }
         if let Err(error) = conn.query_drop(delete).await {
             return Err(refused(&mut conn, config, 0, error).await);
         }
     }
     let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
     let table = (config.database.as_str(), config.table.as_str());
-    let insert = Insert::new(table, &request.schema, &request.primary_key, digits, alias);
+    let insert = Insert::new(table, &request.schema, &request.primary_key, target.digits, alias);
     Ok((conn, insert, done))
 }
 
@@ -141,7 +144,12 @@ async fn refused(conn: &mut Conn, config: &Config, before: u64, error: mysql_asy
         let Ok(user) = account(conn, &config.access).await else { return query_error("take rows", error) };
         return Error::usage("mysql.privilege", format!("the user {user} may not write {database}.{table}"))
             .detail(server.message.clone())
-            .hint(format!("GRANT SELECT, INSERT, UPDATE ON {}.{} TO {user};", ident(database), ident(table)));
+            .hint(format!(
+                "GRANT SELECT, INSERT, UPDATE{} ON {}.{} TO {user};",
+                if config.overwrite { ", DELETE" } else { "" },
+                ident(database),
+                ident(table)
+            ));
     }
     // Locks, a server that goes down, a full disk: not the rows' fault.
     if matches!(server.code, 1053 | 1114 | 1205 | 1213 | 1290 | 1836 | 3100) || server.state.starts_with("08") {

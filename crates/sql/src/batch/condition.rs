@@ -16,6 +16,15 @@ use crate::types::SqlType;
 
 /// A filter as a condition for a source, where it is one.
 pub fn condition(filter: &Expr) -> Option<Condition> {
+    comparison(filter, false)
+}
+
+/// A filter as a condition that means no more and no less, where it is one.
+pub(crate) fn exact_condition(filter: &Expr) -> Option<Condition> {
+    comparison(filter, true)
+}
+
+fn comparison(filter: &Expr, exact: bool) -> Option<Condition> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
     let comparison = match op {
         Operator::Eq => Comparison::Equal,
@@ -28,8 +37,8 @@ pub fn condition(filter: &Expr) -> Option<Condition> {
     let (column, value, comparison) = match (left.as_ref(), right.as_ref()) {
         (Expr::Column(column), Expr::Literal(value, _)) => (column, value, comparison),
         (Expr::Literal(value, _), Expr::Column(column)) => (column, value, comparison.turned()),
-        (Expr::ScalarFunction(call), Expr::Literal(value, _)) => return below(call, value, comparison),
-        (Expr::Literal(value, _), Expr::ScalarFunction(call)) => return below(call, value, comparison.turned()),
+        (Expr::ScalarFunction(call), Expr::Literal(value, _)) => return below(call, value, comparison, exact),
+        (Expr::Literal(value, _), Expr::ScalarFunction(call)) => return below(call, value, comparison.turned(), exact),
         _ => return None,
     };
     of_constant(&column.name, value, comparison)
@@ -47,10 +56,13 @@ fn of_constant(column: &str, value: &ScalarValue, comparison: Comparison) -> Opt
 }
 
 /// A column that is read as another type, against a constant of that one: the condition on the column itself.
-fn below(call: &ScalarFunction, value: &ScalarValue, comparison: Comparison) -> Option<Condition> {
+fn below(call: &ScalarFunction, value: &ScalarValue, comparison: Comparison, exact: bool) -> Option<Condition> {
     let [Expr::Column(column)] = call.args.as_slice() else { return None };
     let (from, to, zone) = call.func.inner().downcast_ref::<Kernel>()?.recast()?;
     if let (SqlType::Timestamp(..=6), SqlType::TimestampLtz(6)) = (from, to) {
+        if exact && zone != TimeZone::UTC {
+            return None;
+        }
         return local(&column.name, from, value, comparison, zone);
     }
     // Where all values of the one are of the other, too: what would fail is not left out.

@@ -38,6 +38,7 @@ use datafusion::optimizer::{Optimizer, OptimizerContext};
 use headwater_change::{Error, TYPE_KEY};
 
 pub use condition::condition;
+pub(crate) use condition::exact_condition;
 
 use crate::catalog::{CatalogTable, Origin, Table};
 use crate::plan::TableSpec;

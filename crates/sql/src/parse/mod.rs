@@ -7,7 +7,7 @@ mod spark;
 use std::ops::{Deref, DerefMut};
 
 use datafusion::common::TableReference;
-use datafusion::sql::sqlparser::ast::Query;
+use datafusion::sql::sqlparser::ast::{Expr, Query};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token};
@@ -50,8 +50,13 @@ pub enum Statement {
     Set(Option<(String, String)>),
     /// `RESET`, of one key or all.
     Reset(Option<String>),
-    /// `EXPLAIN statement`.
-    Explain(Box<Statement>),
+    /// `EXPLAIN [ANALYZE] statement`.
+    Explain {
+        /// What is explained.
+        inner: Box<Statement>,
+        /// Whether it is run for it.
+        analyze: bool,
+    },
     /// `SHOW TABLES`.
     ShowTables,
     /// `SHOW VIEWS`.
@@ -73,8 +78,12 @@ pub struct Insert {
     pub(crate) table: TableReference,
     pub(crate) columns: Vec<String>,
     pub(crate) query: Box<Query>,
-    /// Whether the rows of before go.
+    /// Whether rows of before go: those of the partition, those of the condition, or all.
     pub(crate) overwrite: bool,
+    /// `PARTITION (column = constant, …)`: columns that the query does not give.
+    pub(crate) partition: Vec<(String, Expr)>,
+    /// `REPLACE WHERE condition`.
+    pub(crate) replaced: Option<Expr>,
 }
 
 /// How deep expressions and queries may be nested.
@@ -250,7 +259,8 @@ fn insert(parser: &mut Reader<'_>) -> Parsed<Insert> {
     } else {
         Vec::new()
     };
-    Ok(Insert { table, columns, query: parser.parse_query()?, overwrite: false })
+    let query = parser.parse_query()?;
+    Ok(Insert { table, columns, query, overwrite: false, partition: Vec::new(), replaced: None })
 }
 
 fn statement_set(parser: &mut Reader<'_>) -> Parsed<Statement> {
@@ -325,7 +335,8 @@ fn explain(parser: &mut Reader<'_>) -> Parsed<Statement> {
     if parser.parse_keyword(Keyword::PLAN) {
         parser.expect_keyword(Keyword::FOR)?;
     }
-    statement(parser).map(|statement| Statement::Explain(Box::new(statement)))
+    let analyze = word(parser, "ANALYZE");
+    statement(parser).map(|inner| Statement::Explain { inner: Box::new(inner), analyze })
 }
 
 fn show(parser: &mut Reader<'_>) -> Parsed<Statement> {

@@ -1,7 +1,7 @@
 //! Statements of Spark SQL.
 
 use datafusion::common::TableReference;
-use datafusion::sql::sqlparser::ast::Query;
+use datafusion::sql::sqlparser::ast::{Expr, Query};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
@@ -44,7 +44,8 @@ pub(super) fn statement(parser: &mut Reader<'_>) -> Parsed<Statement> {
             for manner in ["EXTENDED", "FORMATTED", "CODEGEN", "COST"] {
                 word(parser, manner);
             }
-            statement(parser).map(|statement| Statement::Explain(Box::new(statement)))
+            let analyze = word(parser, "ANALYZE");
+            statement(parser).map(|inner| Statement::Explain { inner: Box::new(inner), analyze })
         }
         "SHOW" => super::show(parser),
         "DESCRIBE" | "DESC" => {
@@ -133,14 +134,37 @@ fn insert(parser: &mut Reader<'_>) -> Parsed<Insert> {
     }
     let _ = parser.parse_keyword(Keyword::TABLE);
     let table = name(parser)?;
-    if parser.parse_keyword(Keyword::PARTITION) {
-        let token = parser.peek_token();
-        return parser.expected("a query (INSERT … PARTITION is not supported yet)", token);
-    }
+    let partition = if parser.parse_keyword(Keyword::PARTITION) { partition(parser)? } else { Vec::new() };
     let named = parser.peek_token_ref().token == Token::LParen
         && !matches!(&parser.peek_nth_token(1).token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH));
     let columns = if named { identifiers(parser)? } else { Vec::new() };
-    Ok(Insert { table, columns, query: parser.parse_query()?, overwrite })
+    let mut replaced = None;
+    if !overwrite && partition.is_empty() && parser.parse_keyword(Keyword::REPLACE) {
+        parser.expect_keyword(Keyword::WHERE)?;
+        replaced = Some(parser.parse_expr()?);
+    }
+    let overwrite = overwrite || replaced.is_some();
+    Ok(Insert { table, columns, query: parser.parse_query()?, overwrite, partition, replaced })
+}
+
+/// `(dt = '2024-05-20', region = 'kr')`.
+fn partition(parser: &mut Reader<'_>) -> Parsed<Vec<(String, Expr)>> {
+    parser.expect_token(&Token::LParen)?;
+    let mut columns = Vec::new();
+    loop {
+        let name = parser.parse_identifier()?.value;
+        let token = parser.peek_token();
+        if !parser.consume_token(&Token::Eq) {
+            return parser
+                .expected("= and a constant (partitions by the query's own values are not supported yet)", token);
+        }
+        columns.push((name, parser.parse_expr()?));
+        if !parser.consume_token(&Token::Comma) {
+            break;
+        }
+    }
+    parser.expect_token(&Token::RParen)?;
+    Ok(columns)
 }
 
 /// `SET key = everything up to the end`.

@@ -1,11 +1,11 @@
 //! `INSERT`: the query's columns as the table wants them.
 
 use arrow::datatypes::{Field, FieldRef};
-use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::Query;
 use headwater_change::Error;
 
+use super::replace::Fixed;
 use super::{Goal, Planned, Session, ours, unknown_column};
 use crate::catalog::{Connectors, Entry, Table};
 use crate::dialect::Dialect;
@@ -26,8 +26,13 @@ impl Session {
             if self.dialect == Dialect::Spark {
                 let written = self.written_name(&insert.table, script);
                 let table = self.target(&insert.table, &written, insert.overwrite, connectors)?;
-                let plan = self.sink_rows(&table, &insert.columns, *insert.query)?;
-                return Ok(Goal { plan, target: Some(table) });
+                let fixed = self.fixed(&table, insert.partition)?;
+                let plan = self.sink_rows(&table, &insert.columns, &fixed, *insert.query)?;
+                let replaces = match insert.overwrite {
+                    true => self.replaces(&table, &fixed, insert.replaced)?,
+                    false => Vec::new(),
+                };
+                return Ok(Goal { plan, target: Some(table), replaces });
             }
             let Entry::Table(table) = self.catalog.resolve(&insert.table).map_err(ours)?.clone() else {
                 return Err(ours(Error::usage("sql.insert", format!("'{}' is a view", insert.table.table()))));
@@ -38,8 +43,8 @@ impl Session {
                     format!("the connector '{}' of '{}' cannot be written", table.connector, table.name),
                 )));
             }
-            let plan = self.sink_rows(&table, &insert.columns, *insert.query)?;
-            Ok(Goal { plan, target: Some(table) })
+            let plan = self.sink_rows(&table, &insert.columns, &[], *insert.query)?;
+            Ok(Goal { plan, target: Some(table), replaces: Vec::new() })
         };
         inserts.into_iter().map(goal).collect()
     }
@@ -50,13 +55,14 @@ impl Session {
         parts.map(|part| script.as_written(part).unwrap_or_else(|| part.to_owned())).collect()
     }
 
-    /// The query's columns as the table wants them: by position, cast, missing ones NULL.
-    fn sink_rows(&self, table: &Table, names: &[String], query: Query) -> Planned<LogicalPlan> {
+    /// The query's columns as the table wants them: by position, cast, missing ones NULL; `fixed` columns it does not give.
+    fn sink_rows(&self, table: &Table, names: &[String], fixed: &[Fixed], query: Query) -> Planned<LogicalPlan> {
         let context = self.context()?;
         let plan = context.plan(self.plan_query(query)?)?;
         let writable = table.writable();
         let targets: Vec<&FieldRef> = if names.is_empty() {
-            writable.iter().map(|(_, field)| field).collect()
+            let is_fixed = |field: &FieldRef| fixed.iter().any(|fixed| fixed.column == *field.name());
+            writable.iter().map(|(_, field)| field).filter(|field| !is_fixed(field)).collect()
         } else {
             let find = |name: &String| writable.iter().map(|(_, field)| field).find(|field| field.name() == name);
             names
@@ -76,10 +82,14 @@ impl Session {
         }
         let mut projection = Vec::with_capacity(writable.len());
         for (_, field) in &writable {
+            if let Some(fixed) = fixed.iter().find(|fixed| fixed.column == *field.name()) {
+                projection.push(fixed.value.clone().alias(field.name()));
+                continue;
+            }
             let position = targets.iter().position(|target| target.name() == field.name());
             let value = match position.and_then(|position| given.get(position)) {
                 Some(column) => {
-                    fit(context, context.single(&Expr::Column(column.clone()), plan.schema())?, column, field)?
+                    fit(context, context.single(&Expr::Column(column.clone()), plan.schema())?, &column.name, field)?
                 }
                 None => null(&SqlType::of(field)).map_err(ours)?.expr,
             };
@@ -90,7 +100,7 @@ impl Session {
 }
 
 /// A query column as the sink's column wants it; only casts that Flink does by itself.
-fn fit(context: Context<'_>, value: Typed, column: &Column, field: &Field) -> Planned<Expr> {
+pub(super) fn fit(context: Context<'_>, value: Typed, name: &str, field: &Field) -> Planned<Expr> {
     let target = SqlType::of(field);
     let assignable = match context.dialect {
         Dialect::Flink => implicit(&value.sql_type, &target),
@@ -102,7 +112,7 @@ fn fit(context: Context<'_>, value: Typed, column: &Column, field: &Field) -> Pl
                 "sql.insert_types",
                 format!("column '{}' takes {target}, the query gives {}", field.name(), value.sql_type),
             )
-            .hint(format!("write CAST({} AS {target})", column.name)),
+            .hint(format!("write CAST({name} AS {target})")),
         ));
     }
     convert(context, value, &target).map(|converted| converted.expr).map_err(ours)

@@ -3,6 +3,7 @@
 mod define;
 mod insert;
 mod like;
+mod replace;
 mod show;
 pub(crate) mod spark;
 
@@ -13,7 +14,7 @@ use datafusion::common::{Column, DFSchema, DataFusionError, TableReference};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{self, Query};
-use headwater_change::{ChangelogMode, Clock, Error, Result, SystemClock, TimeZone};
+use headwater_change::{ChangelogMode, Clock, Condition, Error, Result, SystemClock, TimeZone};
 
 use crate::batch::{self, BatchQuery};
 use crate::bind::{Binder, parser_options};
@@ -24,7 +25,7 @@ use crate::dialect::Dialect;
 use crate::functions::{Functions, ValueText};
 use crate::optimize::optimize;
 use crate::parse::{Statement, parse};
-use crate::plan::StreamPlan;
+use crate::plan::{StreamPlan, TableSpec};
 use crate::rewrite::{add_window_end, rewrite_expr, rewrite_query};
 use crate::script::Script;
 use crate::settings::Settings;
@@ -51,7 +52,12 @@ pub enum Outcome {
     /// Queries over tables as they stand.
     Batch(Box<Job>),
     /// A plan to show: `EXPLAIN` of queries over tables as they stand.
-    Explain(Box<Job>),
+    Explain {
+        /// The queries.
+        job: Box<Job>,
+        /// Whether they are run for it; their targets stay as they are.
+        analyze: bool,
+    },
 }
 
 /// Queries for the stream engine.
@@ -88,6 +94,8 @@ struct Goal {
     plan: LogicalPlan,
     /// The table that takes the rows; the caller does without.
     target: Option<Arc<Table>>,
+    /// Where the target's rows are replaced: only those that fulfil all of these.
+    replaces: Vec<Condition>,
 }
 
 fn pipeline(goals: &[Goal], over_nothing: bool) -> Result<Pipeline> {
@@ -271,11 +279,17 @@ impl Session {
                 self.settings.reset(key.as_deref()).map_err(ours)?;
                 Ok(Outcome::Done(None))
             }
-            Statement::Explain(inner) => match self.statement(script, *inner, connectors, show_window_end)? {
-                Outcome::Stream(pipeline) => Ok(Outcome::Text(pipeline.plan.to_string())),
-                Outcome::Batch(job) => Ok(Outcome::Explain(job)),
-                _ => Err(ours(Error::usage("sql.explain", "EXPLAIN takes a query or an INSERT"))),
-            },
+            Statement::Explain { inner, analyze } => {
+                match self.statement(script, *inner, connectors, show_window_end)? {
+                    Outcome::Stream(_) if analyze => Err(ours(
+                        Error::usage("sql.explain", "EXPLAIN ANALYZE takes queries over tables as they stand")
+                            .hint("SET 'execution.runtime-mode' = 'batch', or leave ANALYZE out"),
+                    )),
+                    Outcome::Stream(pipeline) => Ok(Outcome::Text(pipeline.plan.to_string())),
+                    Outcome::Batch(job) => Ok(Outcome::Explain { job, analyze }),
+                    _ => Err(ours(Error::usage("sql.explain", "EXPLAIN takes a query or an INSERT"))),
+                }
+            }
             Statement::ShowTables => Ok(self.list("table name", |_| true)),
             Statement::ShowViews => Ok(self.list("view name", |entry| matches!(entry, Entry::View(_)))),
             Statement::Describe(name) => {
@@ -348,7 +362,7 @@ impl Session {
                     .hint("give it one: CAST(NULL AS INT)"),
             ));
         }
-        Ok(Goal { plan, target: None })
+        Ok(Goal { plan, target: None, replaces: Vec::new() })
     }
 
     /// What is to be computed, for the engine of the session's mode.
@@ -363,7 +377,9 @@ impl Session {
             };
             let plan = batch::plan(settled)?;
             let schema = unique_names(plan.schema().as_arrow());
-            Ok(BatchQuery { plan, schema, target: goal.target.as_ref().map(|table| table.sink_spec()) })
+            let target = goal.target.as_ref().map(|table| table.sink_spec());
+            let target = target.map(|spec| TableSpec { conditions: goal.replaces.clone(), ..spec });
+            Ok(BatchQuery { plan, schema, target })
         };
         let queries = goals.iter().map(query).collect::<Planned<Vec<_>>>()?;
         Ok(Outcome::Batch(Box::new(Job { queries, goals, dialect: self.dialect })))

@@ -20,6 +20,11 @@ pub(crate) fn plan(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
     .map(|found| found.data)
 }
 
+/// An expression with its constants computed.
+pub(crate) fn expr(expr: Expr) -> Result<Expr, DataFusionError> {
+    expr.transform_up(|expr| Ok(folded(expr))).map(|found| found.data)
+}
+
 fn folded(expr: Expr) -> Transformed<Expr> {
     let constant = match &expr {
         Expr::ScalarFunction(call) => {
