@@ -6,6 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use headwater_server::Format;
 
 use crate::jobs::{AFTER_JOBS, JobsCommand};
+use crate::schedule::{AFTER_SCHEDULE, ScheduleCommand};
+
+/// The server of `--mysql`, where the option is not given.
+pub(crate) const MYSQL_VARIABLE: &str = "HEADWATER_SQL_MYSQL";
 
 /// Streams, batch, change capture, jobs and derived stores beside one MySQL, in one binary.
 #[derive(Debug, Parser)]
@@ -39,7 +43,9 @@ EXIT STATUS
   1  something failed at run time      3  the place in the source is gone (purged binlog, truncated file)
 
 ENVIRONMENT
-  HEADWATER_LOG   what is logged to standard error: error, warn (default), info, debug, headwater_mysql=trace";
+  HEADWATER_LOG         what is logged to standard error: error, warn (default), info, debug, headwater_mysql=trace
+  HEADWATER_SQL_MYSQL   the URL of --mysql
+  HEADWATER_MYSQL_URL   where CREATE SCHEDULE, DROP SCHEDULE and SHOW SCHEDULES find the schedules";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -49,6 +55,9 @@ pub(crate) enum Command {
     /// The job queue on MySQL tables: makes it, runs it, reads and steers it.
     #[command(subcommand, after_help = AFTER_JOBS)]
     Jobs(JobsCommand),
+    /// Scripts that run at the times of a pattern: runs them, lists them, fills past days.
+    #[command(subcommand, after_help = AFTER_SCHEDULE)]
+    Schedule(ScheduleCommand),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.

@@ -3,6 +3,7 @@
 mod arguments;
 mod jobs;
 mod report;
+mod schedule;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -17,7 +18,7 @@ use headwater_server::shell::{self, Piece};
 use headwater_server::{Config, Failure, Runner, Stopper};
 use nix::sys::signal::Signal;
 
-use crate::arguments::{Arguments, Command, SqlArguments};
+use crate::arguments::{Arguments, Command, MYSQL_VARIABLE, SqlArguments};
 
 /// Set by the first Ctrl-C; the second one ends the process at once.
 static STOPPING: AtomicBool = AtomicBool::new(false);
@@ -33,6 +34,10 @@ fn main() -> ExitCode {
             // A worker tells of each job that failed.
             start_logging("warn,headwater_jobs=info");
             jobs::run(command).map_err(|error| failure(error, ""))
+        }
+        Command::Schedule(command) => {
+            start_logging("warn,headwater_jobs=info");
+            schedule::run(command).map_err(|error| failure(error, ""))
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "headwater", &mut std::io::stdout());
@@ -96,7 +101,7 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
         state: arguments.state.clone(),
         parallelism: parallelism(arguments),
         memory_bytes: arguments.memory,
-        mysql: arguments.mysql.clone(),
+        mysql: arguments.mysql.clone().or_else(|| std::env::var(MYSQL_VARIABLE).ok().filter(|url| !url.is_empty())),
         run: arguments.run.clone(),
         variables: arguments.variables.iter().cloned().collect::<BTreeMap<_, _>>(),
     };
@@ -104,6 +109,7 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
     let hand = stopper.clone();
     signals::watch(move |signal| signalled(signal, &hand)).map_err(|error| failure(error, ""))?;
     let mut runner = Runner::new(config, stopper).map_err(|error| failure(error, ""))?;
+    runner.set_schedules(Box::new(schedule::Statements));
     for piece in scripts(arguments).map_err(|error| failure(error, ""))? {
         match piece {
             Piece::Script(text) => runner.run(&text)?,

@@ -1,8 +1,8 @@
 //! `headwater jobs`: one function for each command.
 
 mod arguments;
-mod print;
-mod work;
+pub(crate) mod print;
+pub(crate) mod work;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, stdin};
@@ -15,7 +15,7 @@ use headwater_jobs::operate::{self, Cancelled, Change, Filter, Order, Retried, T
 use headwater_jobs::{Queue, schema};
 use headwater_mysql::Access;
 
-pub(crate) use arguments::{AFTER_JOBS, JobsCommand};
+pub(crate) use arguments::{AFTER_JOBS, JobsCommand, Output};
 use arguments::{CancelArguments, Common, InitArguments, ListArguments, RetryArguments};
 use print::Printer;
 
@@ -54,7 +54,7 @@ pub(crate) fn run(command: JobsCommand) -> Result<()> {
 }
 
 /// The address that was given, or the one of the environment.
-fn access(url: Option<&str>) -> Result<Access> {
+pub(crate) fn access(url: Option<&str>) -> Result<Access> {
     let url = url.map(str::to_owned).or_else(|| std::env::var(URL_VARIABLE).ok());
     let url = url.filter(|url| !url.is_empty()).ok_or_else(|| {
         Error::usage("jobs.no_url", "where the queue is was not said").hint(format!(
@@ -158,7 +158,7 @@ async fn cancel(arguments: CancelArguments) -> Result<()> {
 }
 
 /// An error where a job was not changed as it was asked for, so that a script sees it.
-fn all_done<T: PartialEq>(changes: &[Change<T>], good: impl Fn(&T) -> bool, unknown: T) -> Result<()> {
+pub(crate) fn all_done<T: PartialEq>(changes: &[Change<T>], good: impl Fn(&T) -> bool, unknown: T) -> Result<()> {
     let numbers = |wanted: &dyn Fn(&T) -> bool| -> Vec<String> {
         let found = changes.iter().filter(|change| wanted(&change.outcome));
         found.take(20).map(|change| change.id.to_string()).collect()

@@ -5,11 +5,13 @@
 use std::io::{IsTerminal, Write};
 
 use headwater_change::{Error, Result};
+use headwater_jobs::maintain::Known;
 use headwater_jobs::operate::{Change, Details, Enqueued, Event, EventKind, Listing, Row, Stats, Worker};
 use headwater_server::print_listing;
 use serde::Serialize;
 
 use crate::jobs::arguments::Output;
+use crate::schedule::ShownRun;
 
 /// Characters of a text in a table.
 const CELL: usize = 60;
@@ -188,6 +190,35 @@ impl Printer {
         ))
     }
 
+    pub(crate) fn schedules(self, known: &[Known]) -> Result<()> {
+        if self.output == Output::Json {
+            return known.iter().try_for_each(|known| self.json(known));
+        }
+        let rows: Vec<Vec<String>> = known.iter().map(schedule_cells).collect();
+        print_listing(SCHEDULE_COLUMNS, &rows)
+    }
+
+    pub(crate) fn runs(self, runs: &[ShownRun]) -> Result<()> {
+        if self.output == Output::Json {
+            return runs.iter().try_for_each(|run| self.json(run));
+        }
+        let cells = |run: &ShownRun| {
+            vec![
+                run.id.to_string(),
+                short(&run.schedule),
+                run.start.clone(),
+                run.end.clone(),
+                run.status.clone(),
+                run.failures.to_string(),
+                run.started_at.clone().unwrap_or_default(),
+                run.seconds.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default(),
+                short(run.error.as_deref().unwrap_or_default().trim()),
+            ]
+        };
+        let names = ["id", "schedule", "from", "to", "status", "failures", "started (UTC)", "took", "said"];
+        print_listing(&names, &runs.iter().map(cells).collect::<Vec<_>>())
+    }
+
     pub(crate) fn event(self, event: &Event) -> Result<()> {
         if self.output == Output::Json {
             return self.json(event);
@@ -218,6 +249,24 @@ fn worker_text(worker: &Worker) -> String {
         left => format!("lease for {left:.0} s more"),
     };
     format!("{} ({}, {}), {lease}", worker.id, worker.name, worker.state)
+}
+
+/// Columns of a list of schedules.
+pub(crate) const SCHEDULE_COLUMNS: &[&str] =
+    &["name", "cron", "time zone", "catch up", "next (UTC)", "last (UTC)", "said"];
+
+/// A schedule as a line of the table.
+pub(crate) fn schedule_cells(known: &Known) -> Vec<String> {
+    let next = if known.enabled { known.next_at.clone().unwrap_or_default() } else { "paused".to_owned() };
+    vec![
+        short(&known.name),
+        known.cron.clone(),
+        known.time_zone.clone(),
+        known.catch_up.to_lowercase(),
+        next,
+        known.last_at.clone().unwrap_or_default(),
+        short(known.last_error_message.as_deref().unwrap_or_default()),
+    ]
 }
 
 /// A job as a line of the table.

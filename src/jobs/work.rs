@@ -60,7 +60,7 @@ fn worker_config(config: &Config, executors: Option<u32>) -> WorkerConfig {
 }
 
 /// Resolves at the first SIGINT, SIGTERM or SIGHUP; a second one of the first two ends the process at once.
-fn stop_signal() -> Result<impl Future<Output = ()>> {
+pub(crate) fn stop_signal() -> Result<impl Future<Output = ()>> {
     let failed = |error: std::io::Error| Error::remote("server.signals", "Ctrl-C cannot be caught").caused_by(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -90,7 +90,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>> {
     })
 }
 
-async fn serve(address: SocketAddr, queue: Queue, metrics: Arc<Metrics>) -> Result<()> {
+pub(crate) async fn serve(address: SocketAddr, queue: Queue, metrics: Arc<Metrics>) -> Result<()> {
     headwater_server::metrics::serve(address, move || {
         let (queue, metrics) = (queue.clone(), Arc::clone(&metrics));
         async move { page(&queue, &metrics).await }

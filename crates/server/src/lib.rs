@@ -19,4 +19,4 @@ mod runner;
 pub mod shell;
 
 pub use output::{Format, print_listing};
-pub use runner::{Config, Failure, Runner, Stopper};
+pub use runner::{Config, Failure, Runner, Schedules, Stopper};

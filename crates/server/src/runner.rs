@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use headwater_change::secret::{self, STARS};
 use headwater_change::{ChangelogMode, Error, Place, Result, Sink, Source, SystemClock};
 use headwater_connect::text::{CastText, TimeZone};
-use headwater_sql::{NodeKind, Outcome, Pipeline, Script, Session};
+use headwater_sql::{NodeKind, Outcome, Pipeline, Scheduling, Script, Session};
 use headwater_state::{Backend, MemoryBackend};
 use headwater_stream::{Control, Summary};
 
@@ -96,6 +96,15 @@ impl Stopper {
     }
 }
 
+/// Keeps the schedules of `CREATE SCHEDULE`.
+pub trait Schedules {
+    /// Makes, removes or shows them.
+    ///
+    /// # Errors
+    /// What the database of the schedules says.
+    fn run(&self, scheduling: Scheduling) -> Result<()>;
+}
+
 /// A pipeline that runs beside the statements.
 struct Background {
     thread: JoinHandle<Result<Summary>>,
@@ -114,6 +123,7 @@ pub struct Runner {
     jobs: u32,
     /// A failure in the background ends everything: nobody sits here to read of it.
     unattended: bool,
+    schedules: Option<Box<dyn Schedules>>,
 }
 
 impl Runner {
@@ -121,7 +131,21 @@ impl Runner {
     pub fn new(config: Config, stopper: Stopper) -> Result<Self> {
         let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out))?;
         session.settings_mut().set_mysql(config.mysql.clone());
-        Ok(Self { session, config, stopper, background: Vec::new(), pipelines: 0, jobs: 0, unattended: false })
+        Ok(Self {
+            session,
+            config,
+            stopper,
+            background: Vec::new(),
+            pipelines: 0,
+            jobs: 0,
+            unattended: false,
+            schedules: None,
+        })
+    }
+
+    /// Says who keeps schedules.
+    pub fn set_schedules(&mut self, schedules: Box<dyn Schedules>) {
+        self.schedules = Some(schedules);
     }
 
     /// The hand on everything that runs.
@@ -145,7 +169,7 @@ impl Runner {
     /// Runs the statements of a script; unbounded inserts go on in the background.
     pub fn start(&mut self, text: &str) -> Result<(), Failure> {
         let fail = |error, text: &str| Failure { error, text: text.to_owned() };
-        let script = Script::read(text, &self.config.variables, self.session.settings().dialect())
+        let script = Script::read(text, &self.config.variables, self.session.settings().dialects())
             .map_err(|error| fail(error, text))?;
         for index in 0..script.len() {
             if self.stopper.is_ended() {
@@ -212,6 +236,10 @@ impl Runner {
                 let settings = (self.session.settings(), self.session.time_zone());
                 batch::run(&job, &self.config, settings, (&owner, &control)).map_err(|error| placed(error, place))
             }
+            Outcome::Schedule(scheduling) => match &self.schedules {
+                Some(schedules) => schedules.run(scheduling),
+                None => Err(Error::usage("sql.schedule", "nothing keeps schedules here")),
+            },
             Outcome::Explain { job, analyze } => {
                 let text = if analyze {
                     let control = Control::new();

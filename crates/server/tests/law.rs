@@ -13,7 +13,7 @@ use arrow::array::{
 use headwater_batch::Tables;
 use headwater_change::{ChangeBatch, ChangelogMode, ManualClock, Op, Result, Sink, Source, TableId};
 use headwater_connect::text::{CastText, TimeZone};
-use headwater_sql::{Capabilities, Connectors, Job, NodeKind, Outcome, Script, Session, TableSpec};
+use headwater_sql::{Capabilities, Connectors, Dialects, Job, NodeKind, Outcome, Script, Session, TableSpec};
 use headwater_state::MemoryBackend;
 use headwater_stream::{Control, Settings, run};
 use headwater_testkit::{CollectSink, ScriptedSource, fold};
@@ -180,7 +180,7 @@ fn table_rows<'a>(
 
 fn plan(sql: &str, mode: ChangelogMode) -> Job {
     let text = format!("SET 'execution.runtime-mode' = 'batch';\n{TABLE}\n{sql}");
-    let script = Script::read(&text, &BTreeMap::new(), None).unwrap();
+    let script = Script::read(&text, &BTreeMap::new(), Dialects::default()).unwrap();
     let mut session = Session::new(|column, row, out| CastText::new(TimeZone::UTC).write(column, row, out)).unwrap();
     for statement in 0..2 {
         session.execute(&script, statement, &Given(mode.clone()), false).unwrap();

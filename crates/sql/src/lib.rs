@@ -25,15 +25,15 @@ mod types;
 
 pub use batch::{BatchQuery, Scannable, condition};
 pub use catalog::{Capabilities, Connectors};
-pub use dialect::Dialect;
+pub use dialect::{Dialect, Dialects};
 pub use functions::{ValueText, function_names};
-pub use parse::{Insert, Statement, parse};
+pub use parse::{CreateSchedule, Insert, Statement, parse};
 pub use plan::{
     Aggregate, AggregateCall, AggregateFunction, Calc, Node, NodeKind, StreamPlan, TableSpec, Watermark, Window,
     WindowAggregate,
 };
 pub use script::Script;
-pub use session::{Job, Outcome, Pipeline, Session};
+pub use session::{Job, Outcome, Pipeline, Scheduling, Session};
 pub use settings::{SETTINGS, Settings};
 pub use spark::text::write_column_value;
 pub use spell::spell;

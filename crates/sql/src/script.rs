@@ -6,7 +6,7 @@ use std::ops::Range;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use headwater_change::{Error, Place, Result, secret, suggest};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Dialects};
 use crate::spark::tokens::settled;
 
 /// Text of a script after its variables were put in.
@@ -26,15 +26,15 @@ struct Statement {
 impl Script {
     /// Puts `${NAME}` variables in and cuts the text at semicolons. Fails on an unknown variable and on text that has
     /// no tokens (an unclosed quote). Its statements are of the dialect that `SET sql.dialect` names in front of them, else
-    /// of `dialect`, else of the one that the text looks like.
-    pub fn read(text: &str, variables: &BTreeMap<String, String>, dialect: Option<Dialect>) -> Result<Self> {
+    /// of the one that was set before, else of the one that the text looks like.
+    pub fn read(text: &str, variables: &BTreeMap<String, String>, dialects: Dialects) -> Result<Self> {
         secret::remember_script(text);
         let text = substitute(text, variables)?;
         secret::remember_script(&text);
         let lines: Vec<usize> =
             std::iter::once(0).chain(text.match_indices('\n').map(|(index, _)| index + 1)).collect();
         let mut script = Self { text, lines, statements: Vec::new() };
-        let mut dialect = dialect.unwrap_or_else(|| detect(&script.text));
+        let mut dialect = dialects.set.or_else(|| detect(&script.text)).unwrap_or(dialects.usual);
         let mut done = 0;
         loop {
             // Statements behind one that sets another dialect are read anew: quotes mean other things there.
@@ -153,17 +153,25 @@ impl Script {
     }
 }
 
-/// The dialect that a text is of: Spark's where it says what only Spark knows.
-fn detect(text: &str) -> Dialect {
-    let Ok(tokens) = Tokenizer::new(Dialect::Spark.grammar(), text).tokenize() else { return Dialect::Flink };
+/// The dialect that a text is of, where it says what only one of them knows.
+fn detect(text: &str) -> Option<Dialect> {
+    let tokens = Tokenizer::new(Dialect::Spark.grammar(), text).tokenize().ok()?;
     let words: Vec<String> = tokens
         .iter()
         .filter(|token| !matches!(token, Token::Whitespace(_)))
         .map(|token| token.to_string().to_lowercase())
         .collect();
     let at = |index: usize| words.get(index).map_or("", String::as_str);
-    let marks = |index: usize| {
-        let begins = index == 0 || at(index - 1) == ";";
+    let begins = |index: usize| index == 0 || at(index - 1) == ";";
+    let of_flink = |index: usize| match at(index) {
+        "with" => at(index + 1) == "(" && at(index + 2).starts_with('\''),
+        "set" => begins(index) && at(index + 1).starts_with('\''),
+        "execute" => begins(index) && at(index + 1) == "statement",
+        "begin" => begins(index) && at(index + 1) == "statement",
+        _ => false,
+    };
+    let of_spark = |index: usize| {
+        let begins = begins(index);
         match at(index) {
             "set" => begins && at(index + 1) == "spark" && at(index + 2) == ".",
             "using" => {
@@ -175,7 +183,11 @@ fn detect(text: &str) -> Dialect {
             _ => false,
         }
     };
-    if (0..words.len()).any(marks) { Dialect::Spark } else { Dialect::Flink }
+    let has = |marks: &dyn Fn(usize) -> bool| (0..words.len()).any(marks);
+    if has(&of_spark) {
+        return Some(Dialect::Spark);
+    }
+    has(&of_flink).then_some(Dialect::Flink)
 }
 
 /// The dialect that a statement sets.
@@ -234,6 +246,20 @@ fn after_semicolon(before: &[TokenWithSpan]) -> bool {
     words(before).last().is_some_and(|word| word == ";" || word == "begin" || word == "set")
 }
 
+/// Variables that a schedule gives its statements.
+pub(crate) const SCHEDULED: &[&str] = &["date", "end_date", "start", "end", "run", "schedule"];
+
+/// Whether a CREATE SCHEDULE is open at the end of the text: its variables get their values when it runs.
+fn schedules(before: &str) -> bool {
+    let statement = before.rsplit(';').next().unwrap_or_default();
+    let lines = statement.lines().filter(|line| !line.trim_start().starts_with("--"));
+    let mut words = lines
+        .flat_map(str::split_whitespace)
+        .map(str::to_uppercase)
+        .filter(|word| !matches!(word.as_str(), "OR" | "REPLACE"));
+    words.next().as_deref() == Some("CREATE") && words.next().as_deref() == Some("SCHEDULE")
+}
+
 /// Replaces `${NAME}`; `$${` stands for a literal `${`.
 fn substitute(text: &str, variables: &BTreeMap<String, String>) -> Result<String> {
     let mut out = String::with_capacity(text.len());
@@ -256,6 +282,7 @@ fn substitute(text: &str, variables: &BTreeMap<String, String>) -> Result<String
         };
         match variables.get(name) {
             Some(value) => out.push_str(value),
+            None if SCHEDULED.contains(&name) && schedules(&out) => out.push_str(&format!("${{{name}}}")),
             None => return Err(unknown_variable(name, variables).at(Place::Sql(at..at + name.len() + 3))),
         }
         rest = after;
@@ -278,7 +305,7 @@ mod tests {
 
     fn read(text: &str) -> Script {
         let variables = [("A".to_owned(), "x'; --".to_owned())].into();
-        Script::read(text, &variables, None).expect("a script")
+        Script::read(text, &variables, Dialects::default()).expect("a script")
     }
 
     #[test]
@@ -296,7 +323,7 @@ mod tests {
 
     #[test]
     fn unknown_variables_are_told_with_their_place() {
-        let error = Script::read("SELECT '${B}'", &BTreeMap::new(), None).expect_err("unknown");
+        let error = Script::read("SELECT '${B}'", &BTreeMap::new(), Dialects::default()).expect_err("unknown");
         assert_eq!((error.code(), error.place()), ("sql.variable", Some(&Place::Sql(8..12))));
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use headwater_change::{OptionKind, OptionSpec, Options, Result};
 
+use crate::dialect::{Dialect, Dialects};
+
 use OptionKind::{Bool, Choice, Duration as Time, Integer, Text, Unsupported};
 
 /// Every key that `SET` accepts.
@@ -72,9 +74,11 @@ impl Settings {
         self.mysql.as_deref()
     }
 
-    /// The dialect that was set.
-    pub fn dialect(&self) -> Option<crate::Dialect> {
-        self.checked.text("sql.dialect").and_then(crate::Dialect::parse)
+    /// The dialect that was set. Where a server's databases can be named without a catalog, a text that could be either is
+    /// Spark's: Flink knows no such names.
+    pub fn dialects(&self) -> Dialects {
+        let usual = if self.mysql.is_some() { Dialect::Spark } else { Dialect::Flink };
+        Dialects { set: self.checked.text("sql.dialect").and_then(Dialect::parse), usual }
     }
 
     /// Sets a key; fails on an unknown key or a value that it does not take.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use headwater_change::{ChangelogMode, Result};
-use headwater_sql::{Capabilities, Connectors, Script, Session, TableSpec};
+use headwater_sql::{Capabilities, Connectors, Dialects, Script, Session, TableSpec};
 use proptest::prelude::*;
 
 struct Anything;
@@ -28,7 +28,7 @@ impl Connectors for Anything {
 }
 
 fn execute(text: &str) {
-    let Ok(script) = Script::read(text, &BTreeMap::new(), None) else { return };
+    let Ok(script) = Script::read(text, &BTreeMap::new(), Dialects::default()) else { return };
     let Ok(mut session) = Session::new(|_, _, _| Ok(())) else { return };
     for index in 0..script.len() {
         let _ = session.execute(&script, index, &Anything, true);

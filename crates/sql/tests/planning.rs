@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use headwater_change::{ChangelogMode, Place, Result};
-use headwater_sql::{Capabilities, Connectors, Outcome, Script, Session, TableSpec};
+use headwater_sql::{Capabilities, Connectors, Dialects, Outcome, Script, Session, TableSpec};
 
 /// Sources that append, sources that change, sinks that take all or only new rows, told apart by name.
 struct Named;
@@ -48,7 +48,7 @@ CREATE TABLE files (currency STRING, total DECIMAL(38, 2)) WITH ('connector' = '
 
 fn outcome(sql: &str, window_end: bool) -> std::result::Result<Outcome, String> {
     let text = format!("{TABLES}{sql}");
-    let script = Script::read(&text, &BTreeMap::new(), None).map_err(|error| format!("{error:?}"))?;
+    let script = Script::read(&text, &BTreeMap::new(), Dialects::default()).map_err(|error| format!("{error:?}"))?;
     let mut session = Session::new(|_, _, _| Ok(())).expect("a session");
     let mut last = None;
     for index in 0..script.len() {

@@ -81,9 +81,100 @@ fn next(cron: &Cron, zone: Tz, after: i64) -> Result<i64> {
     Ok(time.timestamp())
 }
 
+/// How far back the time before another one is looked for, in seconds: more than four years, for the 29th of February.
+const BACK: i64 = 9 * 366 * 86_400;
+
+/// Intervals that are looked for at once.
+const INTERVALS: usize = 100_000;
+
+/// A cron pattern in a time zone, and the intervals between its times. Times are Unix seconds.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    cron: Cron,
+    zone: Tz,
+}
+
+impl Pattern {
+    /// Five or six fields, and an IANA name.
+    ///
+    /// # Errors
+    /// `jobs.cron`, `jobs.time_zone`.
+    pub fn parse(cron: &str, zone: &str) -> Result<Self> {
+        parse(cron, zone).map(|(cron, zone)| Self { cron, zone })
+    }
+
+    /// Where the interval begins that ends at a time of the pattern: at the time before it.
+    ///
+    /// # Errors
+    /// `jobs.cron`: there is none.
+    pub fn begin_of(&self, end: i64) -> Result<i64> {
+        last(&self.cron, self.zone, end - BACK, end - 1)?.ok_or_else(|| {
+            Error::usage("jobs.cron", format!("the cron pattern '{}' has no time before this one", self.cron.as_str()))
+        })
+    }
+
+    /// The intervals that begin at or after `from` and before `to`.
+    ///
+    /// # Errors
+    /// `jobs.cron`; `jobs.schedule_range`: too many.
+    pub fn intervals(&self, from: i64, to: i64) -> Result<Vec<(i64, i64)>> {
+        let mut found = Vec::new();
+        let mut begin = next(&self.cron, self.zone, from - 1)?;
+        while begin < to {
+            let end = next(&self.cron, self.zone, begin)?;
+            found.push((begin, end));
+            if found.len() > INTERVALS {
+                return Err(Error::usage(
+                    "jobs.schedule_range",
+                    format!("there are more than {INTERVALS} times in this range"),
+                )
+                .hint("name a shorter one"));
+            }
+            begin = end;
+        }
+        Ok(found)
+    }
+
+    /// A time as the zone's clock shows it: `2024-05-20 00:10:00`.
+    pub fn shown(&self, time: i64) -> String {
+        let shown = self.zone.timestamp_opt(time, 0).single();
+        shown.map_or_else(|| time.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S").to_string())
+    }
+
+    /// The first instant of a day there: `2024-05-20`, or of the day after it.
+    ///
+    /// # Errors
+    /// `jobs.date`.
+    pub fn day(&self, date: &str, after: u64) -> Result<i64> {
+        let wrong = || Error::usage("jobs.date", format!("'{date}' is not a date")).hint("write 2024-05-20");
+        let day = chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").map_err(|_| wrong())?;
+        let day = day.checked_add_days(chrono::Days::new(after)).ok_or_else(wrong)?;
+        // Where clocks are put forward at midnight the day begins with the first hour that there is.
+        let hours = (0..24).filter_map(|hour| day.and_hms_opt(hour, 0, 0));
+        let first = hours.filter_map(|time| self.zone.from_local_datetime(&time).earliest()).next();
+        first.map(|time| time.timestamp()).ok_or_else(wrong)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_lie_between_times() {
+        let seoul = Pattern::parse("10 0 * * *", "Asia/Seoul").expect("a pattern");
+        let (from, to) = (seoul.day("2024-05-20", 0).unwrap(), seoul.day("2024-05-21", 1).unwrap());
+        let found = seoul.intervals(from, to).expect("intervals");
+        let shown: Vec<_> = found.iter().map(|(begin, end)| (seoul.shown(*begin), seoul.shown(*end))).collect();
+        let pair = |begin: &str, end: &str| (format!("{begin} 00:10:00"), format!("{end} 00:10:00"));
+        assert_eq!(shown, [pair("2024-05-20", "2024-05-21"), pair("2024-05-21", "2024-05-22")]);
+        assert!(found.iter().all(|(begin, end)| seoul.begin_of(*end).is_ok_and(|found| found == *begin)));
+        let leap = Pattern::parse("0 0 29 2 *", "UTC").expect("a pattern");
+        assert_eq!(leap.shown(leap.begin_of(leap.day("2104-02-29", 0).unwrap()).unwrap()), "2096-02-29 00:00:00");
+        assert_eq!(seoul.day("2024-02-30", 0).expect_err("no day").code(), "jobs.date");
+        let always = Pattern::parse("* * * * * *", "UTC").expect("a pattern");
+        assert_eq!(always.intervals(0, 200_000).expect_err("many").code(), "jobs.schedule_range");
+    }
 
     fn at(zone: &str, text: &str) -> i64 {
         let zone: Tz = zone.parse().expect("a zone");

@@ -25,9 +25,10 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
+pub use cron::Pattern;
 #[cfg(test)]
 pub(crate) use promote::PROMOTE;
-pub use schedule::{CatchUp, Schedule, upsert};
+pub use schedule::{CatchUp, Known, Schedule, enable, known, remove, unique_key_at, upsert};
 
 /// No round comes later while this process leads.
 const ROUND: Duration = Duration::from_secs(1);

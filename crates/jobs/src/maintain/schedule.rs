@@ -13,6 +13,7 @@ use headwater_change::{Error, Result};
 use headwater_mysql::client::query_error;
 use headwater_mysql::driver::prelude::Queryable;
 use headwater_mysql::driver::{Conn, Row, Transaction, TxOpts, Value, params};
+use serde::Serialize;
 
 use super::cron::{due_times, parse};
 
@@ -233,6 +234,7 @@ async fn fire_one(conn: &mut Conn) -> Result<Option<u64>> {
 /// One job for each of the times, due since then.
 async fn enqueue(transaction: &mut Transaction<'_>, due: &Due, times: &[i64]) -> Result<u64> {
     let key = unique_key(&due.name);
+    let payload = Payload::of(&due.payload);
     let mut enqueued = 0;
     for part in times.chunks(200) {
         // Not IGNORE, which would make other mistakes warnings too.
@@ -246,7 +248,7 @@ async fn enqueue(transaction: &mut Transaction<'_>, due: &Due, times: &[i64]) ->
             values.extend([
                 Value::from(&due.queue),
                 Value::from(&due.job_type),
-                Value::from(&due.payload),
+                Value::from(payload.at(*time)),
                 Value::from(due.priority),
                 Value::from(*time),
                 Value::from(format!("{key}:{time}")),
@@ -259,6 +261,128 @@ async fn enqueue(transaction: &mut Transaction<'_>, due: &Due, times: &[i64]) ->
         enqueued += transaction.affected_rows();
     }
     Ok(enqueued)
+}
+
+/// Member of a schedule's payload that gets the time of each job, in Unix seconds.
+const SCHEDULED_AT: &str = "scheduled_at";
+
+/// The payload of a schedule's jobs.
+enum Payload<'a> {
+    Plain(&'a str),
+    /// With a member for the time.
+    Timed(serde_json::Map<String, serde_json::Value>),
+}
+
+impl<'a> Payload<'a> {
+    fn of(text: &'a str) -> Self {
+        match serde_json::from_str(text) {
+            Ok(serde_json::Value::Object(members)) if members.contains_key(SCHEDULED_AT) => Self::Timed(members),
+            _ => Self::Plain(text),
+        }
+    }
+
+    fn at(&self, time: i64) -> String {
+        match self {
+            Self::Plain(text) => (*text).to_owned(),
+            Self::Timed(members) => {
+                let mut members = members.clone();
+                members.insert(SCHEDULED_AT.to_owned(), time.into());
+                serde_json::Value::Object(members).to_string()
+            }
+        }
+    }
+}
+
+/// The unique key of a schedule's job at a time: at most one of them is in the table.
+pub fn unique_key_at(name: &str, time: i64) -> String {
+    format!("{}:{time}", unique_key(name))
+}
+
+/// A schedule as the table has it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Known {
+    /// Its name.
+    pub name: String,
+    /// Its pattern.
+    pub cron: String,
+    /// IANA name.
+    pub time_zone: String,
+    /// `ALL`, `ONE` or `NONE`.
+    pub catch_up: String,
+    /// The type of its jobs.
+    pub job_type: String,
+    /// Their payload.
+    #[serde(skip)]
+    pub payload: String,
+    /// Whether it fires.
+    pub enabled: bool,
+    /// When it fires next, in UTC.
+    pub next_at: Option<String>,
+    /// When it fired last, in UTC.
+    pub last_at: Option<String>,
+    /// Why it could not fire.
+    pub last_error_message: Option<String>,
+}
+
+/// The schedules of a queue, by name.
+///
+/// # Errors
+/// `mysql.query`.
+pub async fn known(conn: &mut Conn, queue: &str) -> Result<Vec<Known>> {
+    let shown =
+        |column: &str| format!("DATE_FORMAT(CONVERT_TZ({column}, @@session.time_zone, '+00:00'), '%Y-%m-%d %H:%i:%s')");
+    let sql = format!(
+        "SELECT name, cron, time_zone, CAST(catch_up AS CHAR) AS catch_up, job_type, CAST(payload AS CHAR) AS payload, \
+         enabled <> 0 AS enabled, {} AS next_at, {} AS last_at, last_error_message FROM job_schedules WHERE queue = ? \
+         ORDER BY name",
+        shown("next_at"),
+        shown("last_at")
+    );
+    let rows: Vec<Row> = conn.exec(sql, (queue,)).await.map_err(|error| query_error("list the schedules", error))?;
+    let known = |mut row: Row| {
+        Some(Known {
+            name: row.take("name")?,
+            cron: row.take("cron")?,
+            time_zone: row.take("time_zone")?,
+            catch_up: row.take("catch_up")?,
+            job_type: row.take("job_type")?,
+            payload: row.take("payload")?,
+            enabled: row.take("enabled")?,
+            next_at: row.take("next_at")?,
+            last_at: row.take("last_at")?,
+            last_error_message: row.take("last_error_message")?,
+        })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+/// Lets a schedule fire, or not; what it fired before goes on. Says whether there is one of the name.
+///
+/// # Errors
+/// `mysql.query`.
+pub async fn enable(conn: &mut Conn, queue: &str, name: &str, enabled: bool) -> Result<bool> {
+    // Times that pass while it does not fire are not made up for.
+    let sql =
+        "UPDATE job_schedules SET next_at = IF(enabled = ?, next_at, NULL), enabled = ? WHERE queue = ? AND name = ?";
+    conn.exec_drop(sql, (enabled, enabled, queue, name))
+        .await
+        .map_err(|error| query_error("switch a schedule", error))?;
+    let there: Option<u8> = conn
+        .exec_first("SELECT 1 FROM job_schedules WHERE queue = ? AND name = ?", (queue, name))
+        .await
+        .map_err(|error| query_error("look for a schedule", error))?;
+    Ok(there.is_some())
+}
+
+/// Takes a schedule away; what it fired before goes on. Says whether there was one.
+///
+/// # Errors
+/// `mysql.query`.
+pub async fn remove(conn: &mut Conn, queue: &str, name: &str) -> Result<bool> {
+    conn.exec_drop("DELETE FROM job_schedules WHERE queue = ? AND name = ?", (queue, name))
+        .await
+        .map_err(|error| query_error("remove a schedule", error))?;
+    Ok(conn.affected_rows() > 0)
 }
 
 /// The unique key of a schedule's jobs without its time. The column is ASCII: another name is told by its hash.

@@ -17,6 +17,21 @@ pub enum Dialect {
     Spark,
 }
 
+/// Which dialect a text is taken for.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialects {
+    /// The one that was set, whatever the text looks like.
+    pub set: Option<Dialect>,
+    /// The one of a text that could be either.
+    pub usual: Dialect,
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self { set: None, usual: Dialect::Flink }
+    }
+}
+
 impl Dialect {
     /// Values of `SET sql.dialect`.
     pub const NAMES: &'static [&'static str] = &["flink", "spark"];
@@ -27,6 +42,14 @@ impl Dialect {
             "flink" => Some(Self::Flink),
             "spark" => Some(Self::Spark),
             _ => None,
+        }
+    }
+
+    /// The name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flink => "flink",
+            Self::Spark => "spark",
         }
     }
 

@@ -2,6 +2,7 @@
 //! its grammar has no watermarks, computed and metadata columns.
 
 mod define;
+mod schedule;
 mod spark;
 
 use std::ops::{Deref, DerefMut};
@@ -17,6 +18,8 @@ use crate::dialect::Dialect;
 use crate::script::Script;
 pub(crate) use define::CreateView;
 pub(crate) use define::{ColumnDef, ColumnKind, CreateTable, Feature, Like, Merging};
+pub use schedule::CreateSchedule;
+
 use define::{create, drop_statement, identifiers};
 pub(crate) use spark::CreateSource;
 
@@ -57,6 +60,17 @@ pub enum Statement {
         /// Whether it is run for it.
         analyze: bool,
     },
+    /// `CREATE SCHEDULE`.
+    CreateSchedule(Box<CreateSchedule>),
+    /// `DROP SCHEDULE`.
+    DropSchedule {
+        /// Its name.
+        name: String,
+        /// Whether it may be missing.
+        if_exists: bool,
+    },
+    /// `SHOW SCHEDULES`.
+    ShowSchedules,
     /// `SHOW TABLES`.
     ShowTables,
     /// `SHOW VIEWS`.
@@ -128,10 +142,11 @@ pub fn parse(script: &Script, index: usize) -> Result<Statement> {
         .with_recursion_limit(NESTING_MAX)
         .with_tokens_with_locations(script.tokens(index).to_vec());
     let mut parser = Reader { parser, script };
-    let parsed = match dialect {
-        Dialect::Flink => statement(&mut parser),
-        Dialect::Spark => spark::statement(&mut parser),
-    };
+    let parsed = schedule::statement(&mut parser).and_then(|found| match (found, dialect) {
+        (Some(statement), _) => Ok(statement),
+        (None, Dialect::Flink) => statement(&mut parser),
+        (None, Dialect::Spark) => spark::statement(&mut parser),
+    });
     let parsed = parsed.and_then(|statement| {
         let rest = parser.peek_token();
         if rest.token == Token::EOF { Ok(statement) } else { parser.expected("end of statement", rest) }

@@ -21,13 +21,13 @@ use crate::bind::{Binder, parser_options};
 use crate::catalog::{Catalog, Connectors, Entry, Table};
 use crate::convert::{Converter, unique_names};
 use crate::diagnose;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, Dialects};
 use crate::functions::{Functions, ValueText};
 use crate::optimize::optimize;
-use crate::parse::{Statement, parse};
+use crate::parse::{CreateSchedule, Statement, parse};
 use crate::plan::{StreamPlan, TableSpec};
 use crate::rewrite::{add_window_end, rewrite_expr, rewrite_query};
-use crate::script::Script;
+use crate::script::{SCHEDULED, Script};
 use crate::settings::Settings;
 use crate::typed::{Context, Typed};
 
@@ -51,6 +51,8 @@ pub enum Outcome {
     Stream(Box<Pipeline>),
     /// Queries over tables as they stand.
     Batch(Box<Job>),
+    /// Statements that are to be run at the times of a pattern, or not any more.
+    Schedule(Scheduling),
     /// A plan to show: `EXPLAIN` of queries over tables as they stand.
     Explain {
         /// The queries.
@@ -58,6 +60,27 @@ pub enum Outcome {
         /// Whether they are run for it; their targets stay as they are.
         analyze: bool,
     },
+}
+
+/// What is to become of the schedules.
+#[derive(Debug)]
+pub enum Scheduling {
+    /// A new one.
+    Create {
+        /// As it is written.
+        schedule: CreateSchedule,
+        /// What is run: the definitions and settings of the script in front of it, and its statement.
+        script: String,
+    },
+    /// One less.
+    Drop {
+        /// Its name.
+        name: String,
+        /// Whether it may be missing.
+        if_exists: bool,
+    },
+    /// A list of them.
+    Show,
 }
 
 /// Queries for the stream engine.
@@ -290,6 +313,12 @@ impl Session {
                     _ => Err(ours(Error::usage("sql.explain", "EXPLAIN takes a query or an INSERT"))),
                 }
             }
+            Statement::CreateSchedule(schedule) => {
+                let script = scheduled(script, &schedule, self.dialect)?;
+                Ok(Outcome::Schedule(Scheduling::Create { schedule: *schedule, script }))
+            }
+            Statement::DropSchedule { name, if_exists } => Ok(Outcome::Schedule(Scheduling::Drop { name, if_exists })),
+            Statement::ShowSchedules => Ok(Outcome::Schedule(Scheduling::Show)),
             Statement::ShowTables => Ok(self.list("table name", |_| true)),
             Statement::ShowViews => Ok(self.list("view name", |entry| matches!(entry, Entry::View(_)))),
             Statement::Describe(name) => {
@@ -384,6 +413,34 @@ impl Session {
         let queries = goals.iter().map(query).collect::<Planned<Vec<_>>>()?;
         Ok(Outcome::Batch(Box::new(Job { queries, goals, dialect: self.dialect })))
     }
+}
+
+/// The script of a schedule: what stands in front of it and defines or sets something, and its statement. It must be well
+/// written with some values of its variables.
+fn scheduled(script: &Script, schedule: &CreateSchedule, dialect: Dialect) -> Planned<String> {
+    let mut text = format!("SET sql.dialect = {};\n", dialect.name());
+    for index in 0..script.len() {
+        if parse(script, index)
+            .is_ok_and(|known| matches!(&known, Statement::CreateSchedule(known) if **known == *schedule))
+        {
+            break;
+        }
+        let verb = script.statement_text(index).split_whitespace().next().unwrap_or_default().to_uppercase();
+        let defines = matches!(verb.as_str(), "CREATE" | "SET" | "USE" | "RESET" | "DROP");
+        if defines && !matches!(parse(script, index), Ok(Statement::CreateSchedule(_) | Statement::DropSchedule { .. }))
+        {
+            text.push_str(script.statement_text(index));
+            text.push_str(";\n");
+        }
+    }
+    text.push_str(&schedule.statement);
+    text.push_str(";\n");
+    let values = SCHEDULED.iter().map(|name| ((*name).to_owned(), "2000-01-01".to_owned())).collect();
+    let read = Script::read(&text, &values, Dialects::default()).map_err(ours)?;
+    (0..read.len()).try_for_each(|index| parse(&read, index).map(drop)).map_err(|error| {
+        ours(Error::usage("sql.schedule", "the scheduled statement is not well written").detail(error.to_string()))
+    })?;
+    Ok(text)
 }
 
 /// Microseconds since 1970.

@@ -183,7 +183,13 @@ impl Session {
         };
         let table = match (rest, &self.spark.database) {
             ([table], Some(database)) => format!("{database}.{table}"),
-            ([table], None) => table.clone(),
+            ([table], None) if names_database(&server) => table.clone(),
+            ([table], None) => {
+                return Err(ours(
+                    Error::usage("sql.unknown_table", format!("there is no table or view '{table}'"))
+                        .hint(format!("for one of the server's name its database: database.{table}, or USE database")),
+                ));
+            }
             ([database, table], _) => format!("{database}.{table}"),
             _ => return Ok(None),
         };
@@ -259,6 +265,13 @@ impl Session {
         }
         self.source_table(&written.join("."), &options, connectors, false).map(Arc::new)
     }
+}
+
+/// Whether the URL of a server names a database.
+fn names_database(options: &[(String, String)]) -> bool {
+    let url = options.iter().find(|(name, _)| name == "url").map_or("", |(_, url)| url.as_str());
+    let path = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+    !path.split('?').next().unwrap_or_default().is_empty()
 }
 
 /// The name under which a table of a server is kept.
