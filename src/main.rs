@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory, Parser};
-use headwater_change::{Error, Place, Result, secret};
+use headwater_change::{Error, Place, Result, pause, secret};
 use headwater_server::shell::{self, Piece};
 use headwater_server::{Config, Failure, Runner, Stopper};
 use nix::sys::signal::Signal;
@@ -130,6 +130,12 @@ fn run_sql(arguments: &SqlArguments) -> Result<(), Failure> {
 /// Ctrl-C stops what runs, SIGTERM and SIGHUP all that is to come, too. A second Ctrl-C or SIGTERM ends the process at
 /// once; the end of a terminal may be told by several.
 fn signalled(signal: Signal, stopper: &Stopper) {
+    if signal == Signal::SIGUSR1 {
+        let told =
+            if pause::toggle() { "paused: what is being read is read to its end; SIGUSR1 goes on" } else { "going on" };
+        eprintln!("{told}");
+        return;
+    }
     let again = match signal {
         Signal::SIGINT => STOPPING.swap(stopper.stop() > 0, Ordering::SeqCst),
         Signal::SIGTERM => {

@@ -1,15 +1,17 @@
-//! Signals, taken by a thread of their own: Ctrl-C stops what runs, SIGTERM and the end of the terminal end the process.
+//! Signals, taken by a thread of their own: Ctrl-C stops what runs, SIGTERM and the end of the terminal end the process,
+//! SIGUSR1 pauses the reading of tables and lets it go on.
 
 use headwater_change::{Error, Result};
 use nix::sys::signal::{SigSet, Signal};
 
-/// Calls `on` for every SIGINT, SIGTERM and SIGHUP. To be called before there are other threads: they inherit that the
+/// Calls `on` for every SIGINT, SIGTERM, SIGHUP and SIGUSR1. To be called before there are other threads: they inherit that the
 /// signals are not for them.
 pub(crate) fn watch(on: impl Fn(Signal) + Send + 'static) -> Result<()> {
     let failed = || Error::remote("server.signals", "Ctrl-C cannot be caught");
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGUSR1);
     if !hang_up_is_ignored() {
         signals.add(Signal::SIGHUP);
     }

@@ -232,6 +232,7 @@ fn spark_script(flavor: Flavor) {
     ));
     assert_eq!(found(), truth);
     replaced_parts(port);
+    pauses(port);
     let shown = run(
         "EXPLAIN ANALYZE INSERT OVERWRITE TABLE analytics_db.daily_product_sales SELECT * FROM daily_summary WHERE product_id < 3;",
     );
@@ -249,6 +250,28 @@ fn spark_script(flavor: Flavor) {
                  WHERE (`created_at` >= '2024-05-20 00:00:00.000000') AND (`created_at` < '2024-05-21 00:00:00.000000') \
                  AND (`order_id` < 3335 OR `order_id` IS NULL)";
     assert!(shown.contains("ranges=9") && shown.contains(asked), "{shown}");
+}
+
+/// SIGUSR1 pauses a job between two ranges, and lets it go on.
+fn pauses(port: u16) {
+    let script = SPARK.replace("numPartitions", "brakeShare \"2\", connections \"2\", numPartitions");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+    command.args(["sql", "-e", &format!("{script} SELECT COUNT(*) FROM orders_view;"), "-D", &format!("PORT={port}")]);
+    let command = command.args(["--output", "csv"]).env("PASSWORD", "");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("headwater");
+    let signal = |child: &Child| {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGUSR1).unwrap();
+    };
+    std::thread::sleep(Duration::from_millis(600));
+    signal(&child);
+    std::thread::sleep(Duration::from_secs(6));
+    assert!(child.try_wait().unwrap().is_none(), "it is paused");
+    signal(&child);
+    let output = child.wait_with_output().unwrap();
+    let told = told(&output);
+    assert!(told.contains("paused") && told.contains("going on") && told.contains("orders_view"), "{told}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().last(), Some("100000"));
 }
 
 /// Rows of one day, of one key, of a condition: those are replaced, and no other.

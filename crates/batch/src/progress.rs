@@ -18,6 +18,7 @@ pub struct Table {
     /// In thousandths; more than all where it is not known.
     share: AtomicU64,
     asked: Mutex<Vec<Asked>>,
+    held: Mutex<Option<String>>,
 }
 
 const UNKNOWN: u64 = u64::MAX;
@@ -37,6 +38,15 @@ impl Table {
     /// What was asked for it, when it was read to its end.
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why nothing is read of it for now.
+    pub fn held(&self) -> Option<String> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn hold(&self, why: Option<String>) {
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     pub(crate) fn ended(&self, asked: Vec<Asked>) {
@@ -61,6 +71,7 @@ impl Progress {
             rows: AtomicU64::new(0),
             share: AtomicU64::new(UNKNOWN),
             asked: Mutex::default(),
+            held: Mutex::default(),
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&table));
         table

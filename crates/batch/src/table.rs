@@ -125,6 +125,7 @@ pub(crate) fn read(
                 let rows = RecordBatch::try_new(Arc::clone(schema), batch.rows().columns().to_vec())
                     .map_err(|error| Error::bug("batch.rows", "a source gave other columns").caused_by(error))?;
                 progress.read(rows.num_rows(), reader.progress());
+                progress.hold(None);
                 if rows.num_rows() > 0 && !give(rows) {
                     break;
                 }
@@ -133,7 +134,7 @@ pub(crate) fn read(
                 return Err(Error::usage("batch.altered", format!("{} was altered while it was read", change.table))
                     .hint("run the query again"));
             }
-            Read::Idle(_) => {}
+            Read::Idle(_) => progress.hold(reader.held()),
             Read::End => break,
         }
     }

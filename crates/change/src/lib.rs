@@ -22,6 +22,7 @@ mod metric;
 pub mod notation;
 pub mod number;
 mod options;
+pub mod pause;
 mod position;
 mod schema;
 pub mod secret;

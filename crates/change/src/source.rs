@@ -77,6 +77,11 @@ pub trait Reader: Send {
         None
     }
 
+    /// Why it brings nothing for now, where it holds back by itself.
+    fn held(&self) -> Option<String> {
+        None
+    }
+
     /// What it has asked its server so far, statement by statement.
     fn asked(&self) -> Vec<Asked> {
         Vec::new()

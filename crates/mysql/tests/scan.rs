@@ -176,6 +176,11 @@ fn null_and_signs_in_the_partition_column_are_kept() {
 }
 
 /// Money moves between accounts all the time; every read sees the whole of it.
+/// Reads under writers; `READS=100` makes it as many.
+fn reads() -> u32 {
+    std::env::var("READS").map_or(20, |number| number.parse().expect("a number"))
+}
+
 fn bank(test: &str, arguments: &[&str]) {
     on_all(test, arguments, |db| {
         fill(db, 4);
@@ -198,7 +203,7 @@ fn bank(test: &str, arguments: &[&str]) {
                     }
                 });
             }
-            for _ in 0..20 {
+            for _ in 0..reads() {
                 let source = table(db, "orders", order_fields(), &[("scan.connections", "4")]).unwrap();
                 let batches = read(source.as_ref());
                 if batches.is_err() {
@@ -228,6 +233,71 @@ fn all_connections_see_one_moment() {
 #[test]
 fn without_gtids_a_short_lock_makes_the_moment() {
     bank("scan_lock", &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
+}
+
+#[test]
+fn a_busy_server_is_left_alone() {
+    on_all("scan_brake", &[], |db| {
+        fill(db, 2);
+        let brake = [("scan.brake.threads-running", "3"), ("scan.connections", "2")];
+        let source = table(db, "orders", order_fields(), &brake).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..6 {
+                scope.spawn(|| {
+                    let mut conn = db.conn();
+                    while !stop.load(Ordering::Relaxed) {
+                        db.wait(mysql_async::prelude::Queryable::query_drop(&mut conn, "DO SLEEP(0.3)")).unwrap();
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(300));
+            let mut reader = source.open(&[]).unwrap();
+            for _ in 0..10 {
+                let read = reader.next(1 << 20, Duration::from_millis(100)).unwrap();
+                assert!(matches!(read, Read::Idle(_)), "{read:?}");
+            }
+            let why = reader.held().expect("it is held");
+            assert!(why.contains("threads are running"), "{why}");
+            stop.store(true, Ordering::Relaxed);
+            let mut rows = 0;
+            loop {
+                match reader.next(1 << 20, Duration::from_millis(100)).unwrap() {
+                    Read::Rows(batch) => rows += batch.len(),
+                    Read::End => break,
+                    _ => {}
+                }
+            }
+            assert_eq!((rows, reader.held()), (4_000, None));
+            let asked = reader.asked();
+            assert_eq!(asked.iter().map(|asked| asked.rows).sum::<u64>(), 4_000);
+        });
+        // No replica has no lag; half of the time is rested.
+        let gentle =
+            [("scan.brake.replica-lag", "1 s"), ("scan.brake.share", "50"), ("scan.statement-timeout", "1 min")];
+        assert_eq!(
+            longs(&read(table(db, "orders", order_fields(), &gentle).unwrap().as_ref()).unwrap(), 0).len(),
+            4_000
+        );
+        for (option, value) in
+            [("scan.brake.share", "0"), ("scan.brake.share", "101"), ("scan.brake.threads-running", "0")]
+        {
+            assert_eq!(failure(table(db, "orders", order_fields(), &[(option, value)])).code(), "option.value");
+        }
+    });
+}
+
+#[test]
+fn a_range_that_takes_too_long_ends_the_scan() {
+    on_all("scan_timeout", &[], |db| {
+        fill(db, 0);
+        db.run(&["CREATE VIEW shop.slow AS SELECT id FROM shop.orders WHERE SLEEP(0.05) = 0"]);
+        let fields = vec![Field::new("id", DataType::Int64, false)];
+        let error =
+            failure(table(db, "slow", fields, &[("scan.statement-timeout", "500 ms"), ("scan.connections", "1")]));
+        assert_eq!(error.code(), "mysql.statement_timeout", "{error:?}");
+        assert!(error.hint_text().unwrap().contains("scan.partition.num"));
+    });
 }
 
 #[test]

@@ -63,6 +63,9 @@ fn line(tables: &[std::sync::Arc<Table>], millis: i64) -> String {
     let (rows, seconds) = (table.rows(), (millis as f64 / 1_000.0).max(0.001));
     let mut text =
         format!("reading {}: {} rows, {} a second", table.name, short(rows as f64), short(rows as f64 / seconds));
+    if let Some(why) = table.held() {
+        let _ = write!(text, ", {why}");
+    }
     if let Some(share) = table.share() {
         let _ = write!(text, ", {:.0} %", share * 100.0);
         if share > 0.0 && share < 1.0 {

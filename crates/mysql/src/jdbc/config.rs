@@ -1,12 +1,14 @@
 //! Options of the connector `jdbc`, by Flink's names.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use headwater_change::{Error, OptionKind, OptionSpec, Options, Place, Result};
 
 use super::url::{self, JdbcUrl};
 use crate::access::{Access, SslMode};
 use crate::scan::Bounds;
+use crate::scan::brake::Limits;
 
 const fn unsupported(name: &'static str) -> OptionSpec {
     OptionSpec::new(name, OptionKind::Unsupported, "of Flink, not supported")
@@ -48,6 +50,26 @@ pub const OPTIONS: &[OptionSpec] = &[
         OptionKind::Choice(&["null", "error"]),
         "what becomes of dates such as 0000-00-00; before zeroDateTimeBehavior of the URL",
     ),
+    OptionSpec::new(
+        "scan.brake.threads-running",
+        OptionKind::Integer,
+        "begin no range while more threads of others are at work on the server",
+    ),
+    OptionSpec::new(
+        "scan.brake.replica-lag",
+        OptionKind::Duration,
+        "begin no range while the server, a replica, is further behind than that",
+    ),
+    OptionSpec::new(
+        "scan.brake.share",
+        OptionKind::Integer,
+        "hundredths of the time in which a connection may read; it rests in the others",
+    ),
+    OptionSpec::new(
+        "scan.statement-timeout",
+        OptionKind::Duration,
+        "the longest time that a range may take to be read",
+    ),
     OptionSpec::new("scan.fetch-size", OptionKind::Integer, "taken for compatibility: rows are streamed").default("0"),
     OptionSpec::new("scan.auto-commit", OptionKind::Bool, "taken for compatibility").default("true"),
     OptionSpec::new("connection.max-retry-timeout", OptionKind::Duration, "how long one attempt to connect may take"),
@@ -86,6 +108,10 @@ pub(crate) struct Config {
     pub(crate) connections: Option<usize>,
     pub(crate) snapshot: bool,
     pub(crate) zero_date_is_null: bool,
+    /// When the server is left alone.
+    pub(crate) brake: Limits,
+    /// The longest that a statement may take.
+    pub(crate) statement_timeout: Option<Duration>,
     /// Whether the rows of before go.
     pub(crate) overwrite: bool,
 }
@@ -139,9 +165,25 @@ impl Config {
             connections,
             snapshot: !options.text("scan.consistency").is_some_and(|word| word.eq_ignore_ascii_case("none")),
             zero_date_is_null: zero_date.or(zero_date_is_null).unwrap_or(true),
+            brake: brake(options)?,
+            statement_timeout: options.duration("scan.statement-timeout").filter(|time| !time.is_zero()),
             overwrite: options.bool("sink.overwrite"),
         })
     }
+}
+
+fn brake(options: &Options) -> Result<Limits> {
+    let number = |name: &str, most: u64| -> Result<Option<u64>> {
+        let Some(number) = options.integer(name) else { return Ok(None) };
+        let found = u64::try_from(number).ok().filter(|number| (1..=most).contains(number));
+        found.map(Some).ok_or_else(|| wrong(name, format!("{number} is not a number from 1 to {most}")))
+    };
+    let share = number("scan.brake.share", 100)?.and_then(|share| u32::try_from(share).ok());
+    Ok(Limits {
+        threads_running: number("scan.brake.threads-running", 1_000_000)?,
+        lag: options.duration("scan.brake.replica-lag"),
+        share: share.filter(|share| *share < 100),
+    })
 }
 
 /// All four options of bounds, or none.

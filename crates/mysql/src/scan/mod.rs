@@ -9,6 +9,7 @@
 //! connections see one moment, or the run says that they cannot. Conditions that the server tests only take rows away that
 //! nobody wants.
 
+pub(crate) mod brake;
 pub(crate) mod condition;
 mod middle;
 mod moment;

@@ -1,6 +1,7 @@
 //! The scan as a source. Its rows are one transaction: a restart before the end reads the table again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use headwater_change::{
     TableRequest,
 };
 
+use super::brake::{Brake, Watcher};
 use super::range::Range;
 use super::work::{Done, Work};
 use super::{moment, split};
@@ -64,8 +66,8 @@ impl Scan {
 impl Source for Scan {
     fn statements(&self) -> Result<Vec<String>> {
         let described = describe(&self.config, &self.request, self.connections());
-        let Described { plan, ranges, .. } = runtime()?.block_on(described)?;
-        let work = Work::new(self.config.clone(), plan, &self.request, ranges.clone());
+        let Described { plan, ranges, flavor, .. } = runtime()?.block_on(described)?;
+        let work = Work::new(self.config.clone(), flavor, plan, &self.request, ranges.clone());
         Ok(ranges.iter().map(|range| work.select(range)).collect())
     }
 
@@ -130,11 +132,28 @@ fn drive(
         Ok(begun) => begun,
         Err(error) => return drop(ready.send(Err(error))),
     };
+    let brake = &Arc::clone(&begun.work.done).brake;
+    let mut watcher = None;
+    if brake.asks() {
+        let asked = runtime().and_then(|runtime| Watcher::new(runtime, &begun.work.config));
+        match asked.and_then(|mut asked| asked.look(brake).map(|()| asked)) {
+            Ok(asked) => watcher = Some(asked),
+            Err(error) => return drop(ready.send(Err(error))),
+        }
+    }
     let _ = ready.send(Ok(Hands { stoppers, done: Arc::clone(&begun.work.done) }));
     let Begun { work, conns } = begun;
+    let left = AtomicUsize::new(conns.len());
     std::thread::scope(|scope| {
+        if let Some(watcher) = watcher {
+            scope.spawn(|| brake.watch(watcher, &request.table.to_string()));
+        }
         for conn in conns {
-            let read = || work.read(conn, rows);
+            let leaves = Leaves(&left, brake);
+            let read = || {
+                let _leaves = leaves;
+                work.read(conn, rows);
+            };
             let started = std::thread::Builder::new().name("mysql-read".to_owned()).spawn_scoped(scope, read);
             if let Err(error) = started {
                 let error = Error::remote("mysql.thread", "no thread can be started").caused_by(error);
@@ -142,6 +161,17 @@ fn drive(
             }
         }
     });
+}
+
+/// The last connection that leaves lets the brake's watcher go, however it leaves.
+struct Leaves<'a>(&'a AtomicUsize, &'a Brake);
+
+impl Drop for Leaves<'_> {
+    fn drop(&mut self) {
+        if self.0.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.1.end();
+        }
+    }
 }
 
 /// Connects, finds the ranges, and begins the snapshot on as many connections as there is work for.
@@ -174,7 +204,7 @@ fn begin(config: Config, request: &TableRequest, connections: usize) -> Result<B
         }
     }
     let _ = runtime.block_on(session.disconnect());
-    Ok(Begun { work: Work::new(config, plan, request, ranges), conns })
+    Ok(Begun { work: Work::new(config, flavor, plan, request, ranges), conns })
 }
 
 /// What is found out about a table before it is read.
@@ -239,6 +269,10 @@ impl Reader for ScanReader {
         Some(self.done.share())
     }
 
+    fn held(&self) -> Option<String> {
+        self.done.brake.held()
+    }
+
     fn asked(&self) -> Vec<Asked> {
         self.done.asked()
     }
@@ -262,6 +296,7 @@ impl Drop for ScanReader {
     fn drop(&mut self) {
         // Whoever waits for room finds nobody there, and whoever waits for the server hears no more of it.
         self.rows = None;
+        self.done.brake.end();
         self.stoppers.iter().for_each(Stopper::stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

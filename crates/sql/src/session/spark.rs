@@ -34,6 +34,10 @@ const OPTIONS: &[(&str, &str)] = &[
     ("consistency", "scan.consistency"),
     ("connections", "scan.connections"),
     ("zerodate", "scan.zero-date"),
+    ("querytimeout", "scan.statement-timeout"),
+    ("brakethreadsrunning", "scan.brake.threads-running"),
+    ("brakereplicalag", "scan.brake.replica-lag"),
+    ("brakeshare", "scan.brake.share"),
 ];
 
 /// Options without meaning here: all rows are one transaction, keys stay, filters always go down where they mean the same.
@@ -53,7 +57,6 @@ const WITHOUT_EFFECT: &[&str] = &[
 const REFUSED: &[&str] = &[
     "query",
     "preparequery",
-    "querytimeout",
     "sessioninitstatement",
     "cascadetruncate",
     "createtableoptions",
@@ -71,7 +74,10 @@ fn source_options(given: &[(String, String)]) -> Result<Vec<(String, String)>, E
     for (name, value) in given {
         let at = |error: Error| error.at(Place::Option(name.clone()));
         if let Some((_, ours)) = OPTIONS.iter().find(|(spark, _)| spark == name) {
-            options.push(((*ours).to_owned(), value.clone()));
+            // Spark's is a number of seconds.
+            let seconds = *ours == "scan.statement-timeout" && value.trim().parse::<u64>().is_ok();
+            let value = if seconds { format!("{} s", value.trim()) } else { value.clone() };
+            options.push(((*ours).to_owned(), value));
         } else if REFUSED.contains(&name.as_str()) {
             return Err(at(Error::usage("option.unsupported", format!("the option '{name}' is not supported yet"))));
         } else if !WITHOUT_EFFECT.contains(&name.as_str()) {
