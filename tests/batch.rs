@@ -232,6 +232,7 @@ fn spark_script(flavor: Flavor) {
     ));
     assert_eq!(found(), truth);
     replaced_parts(port);
+    first_rows(port);
     pauses(port);
     let shown = run(
         "EXPLAIN ANALYZE INSERT OVERWRITE TABLE analytics_db.daily_product_sales SELECT * FROM daily_summary WHERE product_id < 3;",
@@ -250,6 +251,54 @@ fn spark_script(flavor: Flavor) {
                  WHERE (`created_at` >= '2024-05-20 00:00:00.000000') AND (`created_at` < '2024-05-21 00:00:00.000000') \
                  AND (`order_id` < 3335 OR `order_id` IS NULL)";
     assert!(shown.contains("ranges=9") && shown.contains(asked), "{shown}");
+}
+
+/// What is asked for the first rows is no more than those of each range, and the answer is the server's own.
+fn first_rows(port: u16) {
+    query(
+        port,
+        "CREATE TABLE service_db.few (id INT PRIMARY KEY, n INT, d DECIMAL(6,2), day DATE, s VARCHAR(5));
+         INSERT INTO service_db.few SELECT order_id, NULLIF(order_id * 7919 % 1000, 3), (order_id % 37) / 4,
+           IF(order_id % 11 = 0, NULL, '2024-01-01' + INTERVAL order_id % 100 DAY), CHAR(65 + order_id % 26) FROM service_db.orders
+           WHERE order_id <= 20000;",
+    );
+    let view = "CREATE TEMPORARY VIEW few USING jdbc OPTIONS (url 'jdbc:mysql://127.0.0.1:${PORT}/service_db', dbtable 'few', user 'root', \
+                password '', partitionColumn 'id', lowerBound '1', upperBound '20000', numPartitions '5');";
+    let run = |statement: &str| {
+        let output = of_spark(port, &format!("{view}{statement};"));
+        assert!(output.status.success(), "{statement}: {}", told(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (select, pushed) in [
+        ("SELECT id, n FROM few ORDER BY n, id LIMIT 12", "ORDER BY `n`, `id` LIMIT 12"),
+        ("SELECT id, d FROM few ORDER BY d DESC, id DESC LIMIT 7", "ORDER BY `d` DESC, `id` DESC LIMIT 7"),
+        (
+            "SELECT day, id FROM (SELECT id, day AS day FROM few) x ORDER BY day DESC, id LIMIT 5 OFFSET 3",
+            "ORDER BY `day` DESC, `id` LIMIT 8",
+        ),
+        ("SELECT id FROM few ORDER BY s, id LIMIT 9", ""),
+        ("SELECT id FROM few ORDER BY n + 1, id LIMIT 9", ""),
+        ("SELECT id FROM few WHERE s > 'C' ORDER BY id LIMIT 9", ""),
+        ("SELECT id FROM few WHERE n > 500 ORDER BY id LIMIT 9", ""),
+        ("SELECT n, COUNT(*) FROM few GROUP BY n ORDER BY n LIMIT 9", ""),
+    ] {
+        let found = run(&format!("SET spark.sql.ansi.enabled = true; {select}"));
+        let truth = query(
+            port,
+            &select.replace("FROM few", "FROM service_db.few").replace("SELECT", "SELECT /* own */").replace(';', ""),
+        );
+        let truth: Vec<String> = truth.iter().map(|row| row.replace('\t', ",").replace("NULL", "")).collect();
+        let cells =
+            |line: &str| line.split('|').map(|cell| cell.trim().replace("<NULL>", "")).collect::<Vec<_>>().join(",");
+        let rows: Vec<String> = found.lines().skip(2).map(cells).filter(|row| !row.ends_with(" rows")).collect();
+        assert_eq!(rows, truth, "{select}");
+        let shown = run(&format!("EXPLAIN {select}"));
+        assert_eq!(shown.contains(pushed) && shown.contains(" LIMIT "), !pushed.is_empty(), "{select}: {shown}");
+    }
+    let shown = run("EXPLAIN ANALYZE SELECT id FROM few LIMIT 3");
+    let read =
+        |line: &str| line.strip_prefix("few: ").map(|rest| rest.split(' ').next().unwrap().parse::<u32>().unwrap());
+    assert!(shown.contains(" LIMIT 3") && shown.lines().filter_map(read).all(|rows| rows == 3), "{shown}");
 }
 
 /// SIGUSR1 pauses a job between two ranges, and lets it go on.

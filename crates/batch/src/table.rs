@@ -10,7 +10,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{DataFusionError, Result as Planned};
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use headwater_change::{Error, Read, Result, Source};
+use headwater_change::{Error, First, Read, Result, Source};
 use headwater_sql::{TableSpec, condition};
 
 use crate::exec::SourceExec;
@@ -68,7 +68,7 @@ impl TableProvider for SourceTable {
         _state: &dyn Session,
         projection: Option<&Vec<usize>>,
         filters: &[Expr],
-        _limit: Option<usize>,
+        limit: Option<usize>,
     ) -> Planned<Arc<dyn ExecutionPlan>> {
         // Rows without columns still have to be counted: one column carries them.
         let (columns, counted) = match projection {
@@ -78,6 +78,7 @@ impl TableProvider for SourceTable {
         };
         let mut spec = self.spec.project(&columns);
         spec.conditions = filters.iter().filter_map(condition).collect();
+        spec.first = limit.map(|rows| First { keys: Vec::new(), rows }).or(spec.first);
         let source = self.tables.source(&spec).map_err(passed_on)?;
         let schema = Arc::new(self.schema.project(&columns)?);
         let source: Arc<dyn Source> = source.into();

@@ -39,7 +39,7 @@ pub use position::{Epoch, Position};
 pub use schema::{ChangelogMode, SchemaChange, TableId};
 pub use sink::{Delivery, Owner, Receipt, Sink, SinkDescription, Writer};
 pub use source::{
-    Asked, Comparison, Condition, METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TYPE_KEY,
+    Asked, Comparison, Condition, First, METADATA_KEY, POSITION_KEY, Read, Reader, Source, SourceDescription, TYPE_KEY,
     TableRequest,
 };
 pub use zone::TimeZone;

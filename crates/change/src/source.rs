@@ -110,8 +110,19 @@ pub struct TableRequest {
     /// Rows that do not fulfil all of these need not be delivered; whoever asks tests them again. All that do fulfil them
     /// must be. A sink that replaces rows of before replaces exactly those that fulfil all of these.
     pub conditions: Vec<Condition>,
+    /// The rows that are wanted where not all of them are; more may be delivered.
+    pub first: Option<First>,
     /// How many threads a source may use to decode.
     pub threads: usize,
+}
+
+/// The first rows by some columns; any rows where none is named. NULL is less than everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct First {
+    /// Columns by which the rows are sorted, and whether they descend.
+    pub keys: Vec<(String, bool)>,
+    /// How many.
+    pub rows: usize,
 }
 
 /// A comparison of a delivered column with a constant. NULL fulfils none.

@@ -47,6 +47,7 @@ fn table_where(
         primary_key: vec![],
         partitioned_by: vec![],
         conditions,
+        first: None,
         options: Options::check("jdbc", jdbc::OPTIONS, given)?,
         threads: 4,
     })
@@ -251,7 +252,8 @@ fn a_busy_server_is_left_alone() {
                     }
                 });
             }
-            std::thread::sleep(Duration::from_millis(300));
+            let running = || -> u64 { db.pair("SHOW GLOBAL STATUS LIKE 'Threads_running'").1.parse().unwrap() };
+            assert!(support::within(Duration::from_secs(20), || running() > 6), "the others are at work");
             let mut reader = source.open(&[]).unwrap();
             for _ in 0..10 {
                 let read = reader.next(1 << 20, Duration::from_millis(100)).unwrap();

@@ -39,6 +39,7 @@ fn open(db: &Db, table: &str, rows: &RecordBatch, key: &[usize]) -> Result<Box<d
         primary_key: key.to_vec(),
         partitioned_by: vec![],
         conditions: vec![],
+        first: None,
         options: Options::check("jdbc", jdbc::OPTIONS, given)?,
         threads: 1,
     })?;

@@ -81,6 +81,7 @@ fn request(spec: &TableSpec, threads: usize) -> Result<(&'static Connector, Tabl
         primary_key: spec.primary_key.clone(),
         partitioned_by: spec.partitioned_by.clone(),
         conditions: spec.conditions.clone(),
+        first: spec.first.clone(),
         options,
         threads,
     };

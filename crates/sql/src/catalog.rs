@@ -86,6 +86,7 @@ impl Table {
             primary_key: if key.len() == self.primary_key.len() { key } else { Vec::new() },
             partitioned_by: indices(&self.partitioned_by),
             conditions: Vec::new(),
+            first: None,
             options: self.options.clone(),
             schema: Arc::new(Schema::new(fields.iter().map(|field| Field::clone(field)).collect::<Vec<_>>())),
         }

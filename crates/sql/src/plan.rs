@@ -9,7 +9,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
-use headwater_change::{ChangelogMode, Condition, TableId, TimeZone};
+use headwater_change::{ChangelogMode, Condition, First, TableId, TimeZone};
 
 /// A running query: nodes in the order of the data.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,8 @@ pub struct TableSpec {
     pub partitioned_by: Vec<usize>,
     /// What is known of the rows that the plan wants, for sources that need not deliver others.
     pub conditions: Vec<Condition>,
+    /// Which rows the plan wants, where not all of them.
+    pub first: Option<First>,
     /// All options but `connector`, unchecked.
     pub options: Vec<(String, String)>,
 }

@@ -141,6 +141,7 @@ fn plan(schema: &SchemaRef, steps: Vec<(NodeKind, SchemaRef, ChangelogMode)>) ->
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         conditions: vec![],
+        first: None,
         options: Vec::new(),
     };
     let mut all = vec![(NodeKind::Scan(table), Arc::clone(schema), ChangelogMode::Append)];

@@ -12,6 +12,7 @@ fn it_takes_rows_and_seals_an_empty_receipt() {
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         conditions: vec![],
+        first: None,
         options: Options::check("blackhole", super::OPTIONS, [("property-version", "1")]).expect("options"),
         threads: 1,
     };

@@ -21,6 +21,7 @@ fn request(fields: Vec<Field>, options: &[(&str, &str)]) -> TableRequest {
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         conditions: vec![],
+        first: None,
         options: Options::check("datagen", OPTIONS, options.iter().copied()).expect("options"),
         threads: 1,
     }

@@ -31,6 +31,7 @@ pub(super) fn request(path: &Path, fields: Vec<Field>, options: &[(&str, &str)])
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         conditions: vec![],
+        first: None,
         options: Options::check("filesystem", OPTIONS, given).expect("options"),
         threads: 1,
     }

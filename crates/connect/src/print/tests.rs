@@ -13,6 +13,7 @@ fn request(options: &[(&'static str, &'static str)]) -> TableRequest {
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         conditions: vec![],
+        first: None,
         options: Options::check("print", OPTIONS, options.iter().copied()).expect("options"),
         threads: 1,
     }

@@ -3,7 +3,7 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Schema};
-use headwater_change::{Comparison, Condition, Error, Result};
+use headwater_change::{Comparison, Condition, Error, First, Result};
 
 use crate::ident::ident;
 use crate::rows::event::{Feed, Plan};
@@ -13,6 +13,26 @@ use crate::write::literal;
 /// The conditions as SQL; those that are not for the server are left out.
 pub(super) fn texts(plan: &Plan, schema: &Schema, conditions: &[Condition]) -> Vec<String> {
     conditions.iter().filter_map(|condition| text(plan, schema, condition)).collect()
+}
+
+/// ` ORDER BY … LIMIT n`, where the server sorts the columns as everybody does.
+pub(super) fn first(plan: &Plan, schema: &Schema, first: &First) -> Option<String> {
+    let mut text = String::new();
+    for (number, (name, descends)) in first.keys.iter().enumerate() {
+        let Feed::Column(index) = plan.feeds.get(schema.index_of(name).ok()?)? else { return None };
+        let column = plan.columns.get(*index)?;
+        if !matches!(
+            column.kind,
+            Kind::Int { .. } | Kind::Decimal(..) | Kind::Date | Kind::DateTime(_) | Kind::Timestamp(_)
+        ) {
+            return None;
+        }
+        text.push_str(if number == 0 { " ORDER BY " } else { ", " });
+        text.push_str(&ident(&column.name).to_string());
+        text.push_str(if *descends { " DESC" } else { "" });
+    }
+    text.push_str(&format!(" LIMIT {}", first.rows));
+    Some(text)
 }
 
 /// Conditions as SQL that the server is sure to answer as everybody does.

@@ -32,6 +32,8 @@ pub(super) struct Work {
     pub(super) schema: SchemaRef,
     /// What the server tests.
     conditions: Vec<String>,
+    /// Which rows of each range are wanted: behind its conditions.
+    first: String,
     ranges: Mutex<VecDeque<Range>>,
     pub(super) done: Arc<Done>,
 }
@@ -65,13 +67,15 @@ impl Work {
     pub(super) fn new(config: Config, flavor: Flavor, plan: Plan, request: &TableRequest, ranges: Vec<Range>) -> Self {
         let schema = Arc::clone(&request.schema);
         let conditions = condition::texts(&plan, &schema, &request.conditions);
+        let first =
+            request.first.as_ref().and_then(|first| condition::first(&plan, &schema, first)).unwrap_or_default();
         let done = Arc::new(Done {
             all: ranges.len(),
             read: AtomicUsize::new(0),
             asked: Mutex::default(),
             brake: Brake::new(config.brake),
         });
-        Self { config, flavor, plan, schema, conditions, ranges: Mutex::new(ranges.into()), done }
+        Self { config, flavor, plan, schema, conditions, first, ranges: Mutex::new(ranges.into()), done }
     }
 
     fn next(&self) -> Option<Range> {
@@ -157,7 +161,7 @@ impl Work {
                 format!("SET STATEMENT max_statement_time = {:.3} FOR SELECT", most.as_secs_f64())
             }
         };
-        format!("{select} {columns} FROM {database}.{table}{rows}")
+        format!("{select} {columns} FROM {database}.{table}{rows}{}", self.first)
     }
 
     fn read_error(&self, what: &str, error: mysql_async::Error) -> Error {

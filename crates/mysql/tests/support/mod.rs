@@ -132,6 +132,7 @@ impl Db {
             primary_key: vec![],
             partitioned_by: vec![],
             conditions: vec![],
+            first: None,
             options: Options::check("mysql-cdc", headwater_mysql::OPTIONS, given)?,
             threads: 1,
         })

@@ -8,6 +8,7 @@
 
 mod condition;
 mod factor;
+mod first;
 mod order;
 
 use std::sync::Arc;
@@ -98,7 +99,7 @@ pub(crate) fn plan(logical: LogicalPlan) -> Planned<LogicalPlan> {
         other => Ok(Transformed::no(other)),
     })?;
     let optimized = optimize(order::mark(scanned.data)?)?;
-    order::settle(optimized)
+    order::settle(first::tell(optimized)?)
 }
 
 fn optimize(plan: LogicalPlan) -> Planned<LogicalPlan> {

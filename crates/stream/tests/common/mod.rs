@@ -62,6 +62,7 @@ pub fn table(name: &str, schema: &SchemaRef) -> TableSpec {
         primary_key: Vec::new(),
         partitioned_by: Vec::new(),
         conditions: vec![],
+        first: None,
         options: Vec::new(),
     }
 }
