@@ -114,6 +114,8 @@ pub(crate) enum Output {
     Csv,
     /// Every change as one JSON object a line: {"op":"+I","row":{…}}.
     Changelog,
+    /// A file of Parquet, for a result that ends: headwater sql … --output parquet > result.parquet.
+    Parquet,
 }
 
 impl From<Output> for Format {
@@ -123,6 +125,7 @@ impl From<Output> for Format {
             Output::Json => Self::Json,
             Output::Csv => Self::Csv,
             Output::Changelog => Self::Changelog,
+            Output::Parquet => Self::Parquet,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! `csv`), and values as text.
 //!
 //! ```text
+//!  files of parquet ─► their columns ─► ChangeBatch, and back                  (filesystem)
 //!  bytes ─► json / csv decoder ─► Arrow builders ─► ChangeBatch        (filesystem, datagen: sources)
 //!  ChangeBatch ─► json / csv encoder, text ─► bytes                    (filesystem, print, blackhole: sinks)
 //! ```
@@ -19,6 +20,7 @@ pub mod datagen;
 pub mod filesystem;
 pub mod json;
 pub mod lines;
+pub mod parquet;
 pub mod print;
 mod scalar;
 pub mod text;

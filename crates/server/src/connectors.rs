@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::Field;
 use headwater_change::{Delivery, Error, OptionSpec, Options, Place, Result, Sink, Source, TableRequest, suggest};
 use headwater_connect::{blackhole, datagen, filesystem, print};
 use headwater_sql::{Capabilities, Connectors, TableSpec};
 
 type BuildSource = fn(TableRequest) -> Result<Box<dyn Source>>;
 type BuildSink = fn(TableRequest) -> Result<Box<dyn Sink>>;
+type Describe = fn(&Options) -> Result<Vec<Field>>;
 
 /// A connector.
 pub struct Connector {
@@ -18,6 +20,8 @@ pub struct Connector {
     pub options: &'static [OptionSpec],
     source: Option<BuildSource>,
     sink: Option<BuildSink>,
+    /// The columns of a table that were not declared.
+    describe: Option<Describe>,
 }
 
 impl Connector {
@@ -34,27 +38,36 @@ impl Connector {
 
 /// All connectors of this build.
 pub const CONNECTORS: &[Connector] = &[
-    Connector { name: "blackhole", options: blackhole::OPTIONS, source: None, sink: Some(blackhole::sink) },
-    Connector { name: "datagen", options: datagen::OPTIONS, source: Some(datagen::source), sink: None },
+    Connector {
+        name: "blackhole",
+        options: blackhole::OPTIONS,
+        source: None,
+        sink: Some(blackhole::sink),
+        describe: None,
+    },
+    Connector { name: "datagen", options: datagen::OPTIONS, source: Some(datagen::source), sink: None, describe: None },
     Connector {
         name: "filesystem",
         options: filesystem::OPTIONS,
         source: Some(filesystem::source),
         sink: Some(filesystem::sink),
+        describe: Some(filesystem::describe),
     },
     Connector {
         name: "jdbc",
         options: headwater_mysql::jdbc::OPTIONS,
         source: Some(headwater_mysql::scan::source),
         sink: Some(headwater_mysql::write::sink),
+        describe: Some(headwater_mysql::jdbc::describe),
     },
     Connector {
         name: "mysql-cdc",
         options: headwater_mysql::OPTIONS,
         source: Some(headwater_mysql::source),
         sink: None,
+        describe: None,
     },
-    Connector { name: "print", options: print::OPTIONS, source: None, sink: Some(print::sink) },
+    Connector { name: "print", options: print::OPTIONS, source: None, sink: Some(print::sink), describe: None },
 ];
 
 fn find(name: &str) -> Result<&'static Connector> {
@@ -107,11 +120,18 @@ pub(crate) fn sink(spec: &TableSpec) -> Result<Box<dyn Sink>> {
 pub struct Registry;
 
 impl Connectors for Registry {
-    fn describe(&self, connector: &str, options: &[(String, String)]) -> Result<Vec<arrow::datatypes::Field>> {
+    fn describe(&self, connector: &str, options: &[(String, String)]) -> Result<Vec<Field>> {
         let connector = find(connector)?;
         let given = options.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let options = Options::check(&format!("the connector '{}'", connector.name), connector.options, given)?;
-        headwater_mysql::jdbc::describe(&options)
+        let describe = connector.describe.ok_or_else(|| {
+            Error::usage(
+                "sql.columns",
+                format!("tables of the connector '{}' have no columns of their own", connector.name),
+            )
+            .hint("declare them")
+        })?;
+        describe(&options)
     }
 
     fn capabilities(&self, spec: &TableSpec) -> Result<Capabilities> {

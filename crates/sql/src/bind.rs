@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, Result, TableReference, not_impl_err};
+use datafusion::common::{Column, DFSchema, Result, TableReference, not_impl_err};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF, lit};
 use datafusion::sql::planner::{NullOrdering, ParserOptions};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -36,7 +36,9 @@ pub(crate) struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(catalog: &'a Catalog, functions: &'a Functions) -> Self {
-        Self { catalog, functions, config: ConfigOptions::default(), expr_planners: vec![Arc::new(UnboundOperators)] }
+        let has_fields = functions.bind(FIELD).is_some();
+        let expr_planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Unbound { has_fields })];
+        Self { catalog, functions, config: ConfigOptions::default(), expr_planners }
     }
 }
 
@@ -99,9 +101,29 @@ impl ContextProvider for Binder<'_> {
 
 /// Every operator as a call whose types are not known yet: DataFusion's own rules of types are not Flink's.
 #[derive(Debug)]
-struct UnboundOperators;
+struct Unbound {
+    has_fields: bool,
+}
 
-impl ExprPlanner for UnboundOperators {
+/// The function that takes a field out of a structure.
+const FIELD: &str = "$field";
+
+impl ExprPlanner for Unbound {
+    /// `column.field.field`
+    fn plan_compound_identifier(
+        &self,
+        field: &Field,
+        qualifier: Option<&TableReference>,
+        nested_names: &[String],
+    ) -> Result<PlannerResult<Vec<Expr>>> {
+        if !self.has_fields {
+            return not_impl_err!("fields of structures");
+        }
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        let of = |value: Expr, name: &String| unbound::call(FIELD, vec![value, lit(name.as_str())]);
+        Ok(PlannerResult::Planned(nested_names.iter().fold(column, of)))
+    }
+
     fn plan_binary_op(&self, expr: RawBinaryExpr, _schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let sign = match &expr.op {
             BinaryOperator::StringConcat => "||".to_owned(),

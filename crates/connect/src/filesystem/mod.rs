@@ -9,6 +9,7 @@
 //! behind them; a file appears under its visible name only when its epoch is published, and publishing twice is the same
 //! as once.
 
+mod columnar;
 mod config;
 mod content;
 mod discover;
@@ -24,4 +25,4 @@ mod tests;
 mod tracker;
 mod writer;
 
-pub use config::{CONFIG_OPTIONS as OPTIONS, sink, source};
+pub use config::{CONFIG_OPTIONS as OPTIONS, describe, sink, source};

@@ -18,17 +18,21 @@ use headwater_change::{
     ChangeBatch, ChangelogMode, Delivery, Epoch, Error, Owner, Place, Receipt, Result, Sink, SinkDescription,
     TableRequest, Writer,
 };
+use parquet::basic::Compression;
 
 use super::config::Format;
 use super::memory::{Memory, forget_the_dead};
 use crate::csv::CsvRows;
 use crate::json::JsonRows;
+use crate::parquet::Encoder;
 use crate::text::{CastText, TimeZone};
 
 /// Bytes kept back for one file before they are written.
 const PART_BUFFER_BYTES: usize = 256 << 10;
 /// Bytes kept back for all files of a writer.
 const BUFFER_BYTES: usize = 16 << 20;
+/// The same for files of columns.
+const COLUMNS_BYTES: usize = 64 << 20;
 /// With more partitions than this at once, files are closed after every write.
 const OPEN_FILES_MAX: usize = 64;
 const IN_PROGRESS: &str = ".inprogress";
@@ -152,6 +156,8 @@ fn visible(hidden: &Path) -> Option<PathBuf> {
 enum Rows {
     Json(JsonRows),
     Csv(CsvRows),
+    /// Whole batches, each file by an encoder of its own.
+    Columns(Compression),
 }
 
 impl Rows {
@@ -159,6 +165,9 @@ impl Rows {
         match &plan.format {
             Format::Json(config) => JsonRows::with_config(&plan.data_schema, *config).map(Self::Json),
             Format::Csv(config) => CsvRows::new(&plan.data_schema, config.clone()).map(Self::Csv),
+            Format::Parquet(compression) => {
+                Encoder::new(Vec::new(), &plan.data_schema, *compression).map(|_| Self::Columns(*compression))
+            }
         }
     }
 
@@ -166,6 +175,7 @@ impl Rows {
         match self {
             Self::Json(rows) => rows.write(batch, row, out)?,
             Self::Csv(rows) => rows.write(batch, row, out)?,
+            Self::Columns(_) => return Err(Error::bug("filesystem.format", "columns have no lines")),
         }
         out.push(b'\n');
         Ok(())
@@ -179,6 +189,8 @@ struct Part {
     file: Option<File>,
     buffer: Vec<u8>,
     written: u64,
+    /// Has the file, where it is written by columns.
+    columns: Option<Encoder<File>>,
 }
 
 struct FileWriter {
@@ -229,7 +241,7 @@ impl FileWriter {
         let path = absolute.join(&name);
         let file = File::options().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| unwritable(&path, error))?;
-        Ok(Part { hidden: below.join(name), file: Some(file), buffer: Vec::new(), written: 0 })
+        Ok(Part { hidden: below.join(name), file: Some(file), buffer: Vec::new(), written: 0, columns: None })
     }
 
     fn flush_all(&mut self) -> Result<()> {
@@ -238,6 +250,64 @@ impl FileWriter {
             part.flush(&self.plan.root, keep)?;
         }
         self.buffered = 0;
+        Ok(())
+    }
+
+    /// Rows whose format is one of columns: as many as follow each other in a folder at once.
+    fn append_columns(&mut self, batch: &RecordBatch, data: &RecordBatch, compression: Compression) -> Result<()> {
+        let (mut folder, mut next, mut value) = (String::new(), String::new(), String::new());
+        let mut start = 0;
+        for row in 0..batch.num_rows() {
+            self.folder(batch, row, &mut next, &mut value)?;
+            if row > start && next != folder {
+                self.add_columns(&folder, &data.slice(start, row - start), compression)?;
+                start = row;
+            }
+            std::mem::swap(&mut folder, &mut next);
+        }
+        if batch.num_rows() > start {
+            self.add_columns(&folder, &data.slice(start, batch.num_rows() - start), compression)?;
+        }
+        Ok(())
+    }
+
+    fn add_columns(&mut self, folder: &str, rows: &RecordBatch, compression: Compression) -> Result<()> {
+        if !self.open.contains_key(folder) {
+            // A file of columns cannot be closed and opened again: the largest is ended instead.
+            if self.open.len() >= OPEN_FILES_MAX {
+                self.end_largest()?;
+            }
+            let mut part = self.create(folder)?;
+            if let Some(file) = part.file.take() {
+                part.columns = Some(Encoder::new(file, &self.plan.data_schema, compression)?);
+            }
+            self.open.insert(folder.to_owned(), part);
+        }
+        let Some(encoder) = self.open.get_mut(folder).and_then(|part| part.columns.as_mut()) else { return Ok(()) };
+        encoder.write(rows)?;
+        if encoder.size() >= self.plan.roll_bytes {
+            self.end_columns(folder)?;
+        }
+        let kept: usize = self.open.values().filter_map(|part| part.columns.as_ref()).map(Encoder::buffered).sum();
+        if kept >= COLUMNS_BYTES {
+            self.end_largest()?;
+        }
+        Ok(())
+    }
+
+    fn end_largest(&mut self) -> Result<()> {
+        let kept = |part: &Part| part.columns.as_ref().map_or(0, Encoder::buffered);
+        let largest = self.open.iter().max_by_key(|(_, part)| kept(part)).map(|(folder, _)| folder.clone());
+        largest.map_or(Ok(()), |folder| self.end_columns(&folder))
+    }
+
+    /// Ends the open file of a folder; its contents become durable with the others.
+    fn end_columns(&mut self, folder: &str) -> Result<()> {
+        let Some(mut part) = self.open.remove(folder) else { return Ok(()) };
+        if let Some(encoder) = part.columns.take() {
+            encoder.finish()?;
+        }
+        self.full.push(part);
         Ok(())
     }
 
@@ -296,6 +366,9 @@ impl Part {
 
     /// Makes the contents durable, also those that were written before the file was closed and opened again.
     fn sync(&mut self, root: &Path) -> Result<()> {
+        if let Some(encoder) = self.columns.take() {
+            self.file = Some(encoder.finish()?);
+        }
         let path = root.join(&self.hidden);
         let synced = match self.file.take() {
             Some(file) => file.sync_data(),
@@ -313,6 +386,9 @@ impl Writer for FileWriter {
         let data = batch.rows().project(&self.plan.data).map_err(|error| {
             Error::bug("filesystem.columns", "a batch does not have the columns of the table").caused_by(error)
         })?;
+        if let Rows::Columns(compression) = self.rows {
+            return self.append_columns(batch.rows(), &data, compression);
+        }
         let (mut folder, mut value) = (String::new(), String::new());
         for row in 0..batch.len() {
             self.folder(batch.rows(), row, &mut folder, &mut value)?;

@@ -4,8 +4,10 @@
 //! |---|---|---|---|
 //! | `table` | rows as they come, or all at once when bounded | final rows | refreshed in place on a terminal |
 //! | `json`, `csv` | rows as they come | final rows | refused: use `changelog` |
+//! | `parquet` | rows as they come when bounded, else refused | final rows | refused |
 //! | `changelog` | every change as one JSON object a line | the same | the same |
 
+mod file;
 mod fold;
 mod table;
 mod write;
@@ -19,6 +21,7 @@ use headwater_change::{
 
 use headwater_sql::Dialect;
 
+use crate::output::file::FileWriter;
 use crate::output::fold::Fold;
 use crate::output::write::RowWriter;
 use crate::runner::Config;
@@ -36,6 +39,8 @@ pub enum Format {
     Csv,
     /// One JSON object with the op a line.
     Changelog,
+    /// A file of Parquet.
+    Parquet,
 }
 
 /// Standard output as a sink.
@@ -68,10 +73,16 @@ impl OutputSink {
         (dialect, time_zone): (Dialect, &str),
     ) -> Result<Self> {
         let manner = match (config.format, append, bounded) {
-            (Format::Changelog, _, _) | (Format::Json | Format::Csv, true, _) => Manner::AtOnce,
+            (Format::Changelog, _, _) | (Format::Json | Format::Csv, true, _) | (Format::Parquet, true, true) => {
+                Manner::AtOnce
+            }
             (Format::Table, true, false) => Manner::AtOnce,
             (_, _, true) => Manner::AtEnd,
             (Format::Table, false, false) => Manner::InPlace,
+            (Format::Parquet, _, false) => {
+                return Err(Error::usage("output.unbounded", "the query never ends, and a file of parquet must")
+                    .hint("use --output json"));
+            }
             (Format::Json | Format::Csv, false, false) => {
                 return Err(Error::usage(
                     "output.updating",
@@ -96,6 +107,10 @@ impl Sink for OutputSink {
     }
 
     fn open(&self, _owner: &Owner, _committed: Epoch) -> Result<Box<dyn Writer>> {
+        if self.format == Format::Parquet {
+            let fold = (self.manner == Manner::AtEnd).then(|| Fold::new(&self.schema)).transpose()?;
+            return Ok(Box::new(FileWriter::new(&self.schema, fold)?));
+        }
         let rows = RowWriter::new(self.format, &self.schema, &self.null_text, (self.look.0, &self.look.1))?;
         let fold = match self.manner {
             Manner::AtOnce => None,

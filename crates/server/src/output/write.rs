@@ -76,14 +76,14 @@ impl RowWriter {
                 table.draw(&mut self.buffer);
                 self.flush()
             }
-            Format::Json | Format::Csv => self.all(batch.rows()),
+            Format::Json | Format::Csv | Format::Parquet => self.all(batch.rows()),
         }
     }
 
     /// Rows of a final result, or of an append-only one.
     pub(crate) fn all(&mut self, rows: &RecordBatch) -> Result<()> {
         match self.format {
-            Format::Json | Format::Changelog => {
+            Format::Json | Format::Changelog | Format::Parquet => {
                 for row in 0..rows.num_rows() {
                     self.json.write(rows, row, &mut self.buffer)?;
                     self.buffer.push(b'\n');

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::{DFSchema, TableReference};
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Visit, Visitor};
@@ -93,21 +93,63 @@ fn source_options(given: &[(String, String)]) -> Result<Vec<(String, String)>, E
     Ok(options)
 }
 
+/// Connectors of what Spark's scripts name without declaring it.
+const SERVER: &str = "jdbc";
+const FILES: &str = "filesystem";
+
+/// Options of `USING parquet`, as the connector has them.
+fn file_options(given: &[(String, String)]) -> Result<Vec<(String, String)>, Error> {
+    let mut options = vec![("format".to_owned(), "parquet".to_owned())];
+    for (name, value) in given {
+        let at = |error: Error| error.at(Place::Option(name.clone()));
+        match name.as_str() {
+            "path" => options.push((name.clone(), value.clone())),
+            "recursivefilelookup" | "compression" => {}
+            "mergeschema" if value.eq_ignore_ascii_case("false") => {}
+            "mergeschema" | "pathglobfilter" | "modifiedbefore" | "modifiedafter" | "datetimerebasemode"
+            | "int96rebasemode" => {
+                return Err(at(Error::usage(
+                    "option.unsupported",
+                    format!("the option '{name}' is not supported yet"),
+                )));
+            }
+            _ => {
+                let error = Error::usage("option.unknown", format!("sources of parquet have no option '{name}'"));
+                return Err(at(error.hint("'path' names a file or a folder")));
+            }
+        }
+    }
+    if options.len() == 1 {
+        return Err(Error::usage("option.missing", "the option 'path' is missing"));
+    }
+    Ok(options)
+}
+
+/// Types of files that Spark's scripts may use.
+fn known_to_spark(data_type: &DataType) -> bool {
+    !matches!(data_type, DataType::Timestamp(TimeUnit::Nanosecond, _) | DataType::Time32(_) | DataType::Time64(_))
+}
+
 impl Session {
     pub(super) fn create_source(&mut self, view: CreateSource, connectors: &dyn Connectors) -> Planned<Outcome> {
         let name = view.name.table().to_owned();
         if self.catalog.contains(&name) && !view.or_replace {
             return if view.if_not_exists { Ok(Outcome::Done(None)) } else { Err(ours(exists(&name))) };
         }
-        let source = view.source.to_lowercase();
-        if !matches!(
-            source.as_str(),
-            "jdbc" | "org.apache.spark.sql.jdbc" | "org.apache.spark.sql.execution.datasources.jdbc"
-        ) {
-            return Err(ours(
-                Error::usage("sql.unsupported", format!("the source '{}' is not supported yet", view.source))
-                    .hint("USING jdbc reads MySQL and MariaDB"),
-            ));
+        match view.source.to_lowercase().as_str() {
+            "jdbc" | "org.apache.spark.sql.jdbc" | "org.apache.spark.sql.execution.datasources.jdbc" => {}
+            "parquet" => {
+                let options = file_options(&view.options).map_err(ours)?;
+                let table = self.source_table(&name, (FILES, &options), connectors, true)?;
+                self.catalog.insert(name, Entry::Table(Arc::new(table)));
+                return Ok(Outcome::Done(None));
+            }
+            _ => {
+                return Err(ours(
+                    Error::usage("sql.unsupported", format!("the source '{}' is not supported yet", view.source))
+                        .hint("USING jdbc reads MySQL and MariaDB, USING parquet files"),
+                ));
+            }
         }
         let options = source_options(&view.options).map_err(ours)?;
         let is_query = |(name, value): &(String, String)| name == "table-name" && value.trim_start().starts_with('(');
@@ -122,20 +164,27 @@ impl Session {
                 return Err(ours(Error::usage("option.missing", format!("the option '{spark}' is missing"))));
             }
         }
-        let table = self.source_table(&name, &options, connectors, true)?;
+        let table = self.source_table(&name, (SERVER, &options), connectors, true)?;
         self.catalog.insert(name, Entry::Table(Arc::new(table)));
         Ok(Outcome::Done(None))
     }
 
-    /// A table of a server, its columns as the server has them. To be read DATETIME is a TIMESTAMP of the session's zone.
+    /// A table of a server or of files, its columns as these have them. To be read DATETIME is a TIMESTAMP of the session's zone.
     fn source_table(
         &self,
         name: &str,
-        options: &[(String, String)],
+        (connector, options): (&'static str, &[(String, String)]),
         connectors: &dyn Connectors,
         reads: bool,
     ) -> Planned<Table> {
-        let fields = connectors.describe("jdbc", options).map_err(ours)?;
+        let fields = connectors.describe(connector, options).map_err(ours)?;
+        if let Some(field) = fields.iter().find(|field| connector == FILES && !known_to_spark(field.data_type())) {
+            let (column, data_type) = (field.name(), field.data_type());
+            return Err(ours(
+                Error::usage("sql.unsupported", format!("column '{column}' of {name} is {data_type}"))
+                    .hint("Spark does not read it either, or reads it as a type that is not supported yet"),
+            ));
+        }
         let physical = Arc::new(DFSchema::try_from(Arc::new(Schema::new(fields.clone())))?);
         let context = self.context()?;
         let mut columns = Vec::with_capacity(fields.len());
@@ -143,7 +192,8 @@ impl Session {
             let lower = field.name().to_lowercase();
             let column =
                 || Expr::Column(datafusion::common::Column::new(None::<TableReference>, field.name().as_str()));
-            let local = matches!(field.data_type(), DataType::Timestamp(_, None));
+            // A file says of each time whether it is an instant.
+            let local = connector == SERVER && matches!(field.data_type(), DataType::Timestamp(_, None));
             let bound = if reads && local {
                 let typed = Typed::new(column(), SqlType::of(field), field.is_nullable());
                 let typed = cast(context, typed, &TIMESTAMP, false).map_err(ours)?;
@@ -161,7 +211,7 @@ impl Session {
         let schema = Arc::new(Schema::new(columns.iter().map(|column| Arc::clone(&column.field)).collect::<Vec<_>>()));
         let mut table = Table {
             name: name.to_owned(),
-            connector: "jdbc".to_owned(),
+            connector: connector.to_owned(),
             options: options.to_vec(),
             physical,
             columns,
@@ -220,8 +270,16 @@ impl Session {
     }
 
     fn discover_table(&mut self, key: String, written: &[String], connectors: &dyn Connectors) -> Planned<()> {
+        if let [format, path] = written
+            && format.eq_ignore_ascii_case("parquet")
+        {
+            let options = file_options(&[("path".to_owned(), path.clone())]).map_err(ours)?;
+            let table = self.source_table(&key, (FILES, &options), connectors, true)?;
+            self.catalog.insert(key, Entry::Table(Arc::new(table)));
+            return Ok(());
+        }
         if let Some(options) = self.catalog_table(written)? {
-            let table = self.source_table(&key, &options, connectors, true)?;
+            let table = self.source_table(&key, (SERVER, &options), connectors, true)?;
             self.catalog.insert(key, Entry::Table(Arc::new(table)));
         }
         Ok(())
@@ -253,6 +311,10 @@ impl Session {
     ) -> Planned<Arc<Table>> {
         let known = self.catalog.get(&key(name)).ok();
         let mut options = match known {
+            Some(Entry::Table(table)) if table.connector != SERVER => {
+                return Err(ours(Error::usage("sql.no_sink", format!("'{}' is a view of files", name.table()))
+                    .hint("files are written by tables of Flink's dialect, or by --output parquet")));
+            }
             Some(Entry::Table(table)) => table.options.clone(),
             Some(Entry::View(_)) => {
                 return Err(ours(Error::usage("sql.insert", format!("'{}' is a view", name.table()))));
@@ -269,7 +331,7 @@ impl Session {
         if overwrite {
             options.push(("sink.overwrite".to_owned(), "true".to_owned()));
         }
-        self.source_table(&written.join("."), &options, connectors, false).map(Arc::new)
+        self.source_table(&written.join("."), (SERVER, &options), connectors, false).map(Arc::new)
     }
 }
 
