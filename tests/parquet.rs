@@ -1,5 +1,5 @@
 //! Files of Parquet: written and read by tables of Flink's dialect in both modes, read by Spark's, printed to a file.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -55,6 +55,51 @@ fn tables_of_parquet_are_written_and_read() {
             assert_eq!(visible, 2, "{mode} {more}: two files, or two folders");
         }
     }
+}
+
+/// Killed anywhere and started again, a run of a name has its rows in the folder once.
+#[test]
+fn a_run_with_a_name_writes_files_once() {
+    let runs: u64 = std::env::var("KILLS").map_or(6, |number| number.parse().unwrap());
+    for format in ["parquet", "csv", "json"] {
+        let folder = tempfile::tempdir().unwrap();
+        let sql = format!(
+            "SET 'execution.runtime-mode' = 'batch';
+             CREATE TABLE n (a INT, b INT) WITH ('connector' = 'datagen', 'number-of-rows' = '20000', 'fields.b.min' = '0',
+               'fields.b.max' = '4', 'fields.a.kind' = 'sequence', 'fields.a.start' = '1', 'fields.a.end' = '20000');
+             CREATE TABLE t (a INT, b INT) PARTITIONED BY (b) WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = '{format}');",
+            folder.path().display()
+        );
+        for run in 0..runs {
+            let insert = format!("{sql} INSERT INTO t SELECT a, b FROM n;");
+            let name = format!("nightly-{run}_a");
+            let start = || {
+                let mut command = Command::new(env!("CARGO_BIN_EXE_headwater"));
+                command
+                    .args(["sql", "--run", &name, "-e", &insert])
+                    .stderr(std::process::Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            };
+            let mut child = start();
+            std::thread::sleep(std::time::Duration::from_millis(run * 137 % 160));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            for _ in 0..2 {
+                let output = start().wait_with_output().unwrap();
+                assert!(output.status.success(), "{format}, run {run}: {}", told(&output));
+            }
+            let count = csv(&format!("{sql} SELECT COUNT(*), COUNT(DISTINCT a) FROM t;"));
+            assert_eq!(count, [format!("{},20000", (run + 1) * 20_000)], "{format}, run {run}");
+        }
+    }
+    let printed = run(&[
+        "--run",
+        "x",
+        "-e",
+        "CREATE TABLE p (a INT) WITH ('connector' = 'print'); SET 'execution.runtime-mode' = 'batch'; INSERT INTO p VALUES (1);",
+    ]);
+    assert!(told(&printed).contains("batch.run"), "{}", told(&printed));
 }
 
 #[test]

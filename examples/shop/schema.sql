@@ -37,3 +37,13 @@ CREATE TABLE daily_product_sales (
   revenue DECIMAL(14, 2) NOT NULL,
   PRIMARY KEY (day, product_id)
 );
+
+-- What the nightly job writes (nightly.sql).
+CREATE DATABASE IF NOT EXISTS analytics_db;
+CREATE TABLE analytics_db.daily_product_sales (
+  day DATE NOT NULL,
+  product_id BIGINT NOT NULL,
+  total_amount DECIMAL(38, 2) NOT NULL,
+  total_count BIGINT NOT NULL,
+  PRIMARY KEY (day, product_id)
+);

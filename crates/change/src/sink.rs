@@ -91,6 +91,12 @@ pub trait Writer: Send {
         Ok(None)
     }
 
+    /// Brings to its end what an earlier process of the same owner had begun to publish of an epoch, for targets whose memory
+    /// says only that it was begun.
+    fn resume(&mut self, _epoch: Epoch) -> Result<()> {
+        Ok(())
+    }
+
     /// Takes changes; they may stay invisible until they are published.
     fn write(&mut self, batch: &ChangeBatch) -> Result<()>;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use headwater_batch::{Progress, Tables};
-use headwater_change::{ChangeBatch, Epoch, Error, Owner, Result, Sink, Source, TableId, Writer};
+use headwater_change::{ChangeBatch, Delivery, Epoch, Error, Owner, Result, Sink, Source, TableId, Writer};
 use headwater_sql::{BatchQuery, Job, Settings, TableSpec};
 use headwater_stream::Control;
 
@@ -74,21 +74,23 @@ pub(crate) fn run(
     let shown = Shown::begin(progress.clone());
     for (number, query) in (0..).zip(&job.queries) {
         let (name, sink): (TableId, Box<dyn Sink>) = match &query.target {
-            Some(spec) if owner.durable && spec.connector != "jdbc" => {
-                return Err(Error::usage("batch.run", format!("'{}' does not remember its runs", spec.table))
-                    .hint("with --run write to tables of the connector 'jdbc' only"));
+            Some(spec) => {
+                let sink = connectors::sink(spec)?;
+                if owner.durable && sink.describe().delivery == Delivery::AtLeastOnce {
+                    return Err(Error::usage("batch.run", format!("'{}' does not remember its runs", spec.table))
+                        .hint("with --run write to tables of the connectors 'jdbc' and 'filesystem' only"));
+                }
+                (spec.table.clone(), sink)
             }
-            Some(spec) => (spec.table.clone(), connectors::sink(spec)?),
             None => {
                 let sink = OutputSink::new(config, &query.schema, (true, true), (job.dialect, zone))?;
                 (TableId::bare("result"), Box::new(sink))
             }
         };
-        let mut writer = sink.open(&owner.of_sink(number), Epoch(0))?;
-        if writer.recover()? == Some(EPOCH) {
+        let Some(mut writer) = open(sink.as_ref(), &owner.of_sink(number))? else {
             eprintln!("'{name}' was written by an earlier run of this name: nothing is to be done");
             continue;
-        }
+        };
         headwater_batch::run(&query.plan, &tables, &engine, &progress, |rows| {
             if control.is_stopped() {
                 return Ok(ControlFlow::Break(()));
@@ -106,6 +108,21 @@ pub(crate) fn run(
         writer.publish(receipt)?;
     }
     writers.into_iter().try_for_each(|(mut writer, _)| writer.end())
+}
+
+/// Opens a target; nothing where an earlier run of the owner has written it.
+fn open(sink: &dyn Sink, owner: &Owner) -> Result<Option<Box<dyn Writer>>> {
+    match sink.open(owner, Epoch(0)) {
+        // It had begun to show its rows, and shows the rest of them now.
+        Err(error) if owner.durable && error.code() == "state.behind_target" => {
+            sink.open(owner, EPOCH)?.resume(EPOCH)?;
+            Ok(None)
+        }
+        other => {
+            let mut writer = other?;
+            Ok((writer.recover()? != Some(EPOCH)).then_some(writer))
+        }
+    }
 }
 
 fn write(writer: &mut dyn Writer, query: &BatchQuery, name: &TableId, rows: &RecordBatch) -> Result<()> {

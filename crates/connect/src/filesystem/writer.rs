@@ -90,6 +90,8 @@ impl Sink for FileSink {
 
     fn open(&self, owner: &Owner, committed: Epoch) -> Result<Box<dyn Writer>> {
         let root = &self.plan.root;
+        // The parts of a file's name stand between hyphens.
+        let owner = &Owner { id: owner.id.replace('_', "__").replace('-', "_m"), durable: owner.durable };
         create_root(root)?;
         let memory = Memory::open(root, owner, committed)?;
         let mut forgotten: HashMap<String, Epoch> = HashMap::from([(owner.id.clone(), committed)]);
@@ -111,6 +113,24 @@ impl Sink for FileSink {
             cast: CastText::new(TimeZone::UTC),
         }))
     }
+}
+
+/// The hidden files of an owner's epoch, below the root.
+fn hidden_of(root: &Path, folder: &Path, (owner, epoch): (&str, Epoch), found: &mut Vec<PathBuf>) -> Result<()> {
+    let absolute = root.join(folder);
+    for entry in fs::read_dir(&absolute).map_err(|error| unwritable(&absolute, error))? {
+        let entry = entry.map_err(|error| unwritable(&absolute, error))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if name.contains('=') {
+                hidden_of(root, &folder.join(&*name), (owner, epoch), found)?;
+            }
+        } else if hidden(&name) == Some((owner, epoch)) {
+            found.push(folder.join(&*name));
+        }
+    }
+    Ok(())
 }
 
 /// Removes the hidden files of the given owners that belong to later epochs than the given ones.
@@ -379,6 +399,19 @@ impl Part {
 }
 
 impl Writer for FileWriter {
+    /// All files of an epoch that was written down are durable: those that are still hidden get their names.
+    fn resume(&mut self, epoch: Epoch) -> Result<()> {
+        let mut names = Vec::new();
+        hidden_of(&self.plan.root, Path::new(""), (&self.owner, epoch), &mut names)?;
+        for name in &names {
+            let hidden = self.plan.root.join(name);
+            if let Some(target) = visible(&hidden) {
+                fs::rename(&hidden, &target).map_err(|error| unwritable(&target, error))?;
+            }
+        }
+        sync_folders(&self.plan.root, names.iter().filter_map(|name| name.parent()))
+    }
+
     fn write(&mut self, batch: &ChangeBatch) -> Result<()> {
         if batch.ops().is_some_and(|ops| ops.iter().any(|op| *op != headwater_change::Op::Insert)) {
             return Err(Error::bug("filesystem.changelog", "files can hold inserted rows only"));
