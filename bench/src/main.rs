@@ -12,9 +12,11 @@
 mod batch;
 mod build;
 mod clicks;
+mod drain;
 mod jobs;
 mod machine;
 mod measure;
+mod tpch;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -53,6 +55,8 @@ enum Scenario {
     },
     /// The job queue on a MySQL of its own, against a bare claim and delete loop.
     Jobs(jobs::Settings),
+    /// The 22 queries of TPC-H over tables of MySQL, against reading them and DuckDB over the same rows in Parquet.
+    Tpch(tpch::Settings),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -62,6 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Scenario::Batch(settings) => batch::run(&arguments.headwater, &arguments.data, &settings, arguments.runs)?,
         Scenario::Build => build::run(&arguments.data, arguments.runs)?,
         Scenario::Clicks { rows } => clicks::run(&arguments.headwater, &arguments.data, rows, arguments.runs)?,
+        Scenario::Tpch(settings) => tpch::run(&arguments.headwater, &arguments.data, &settings, arguments.runs)?,
         Scenario::Jobs(settings) => jobs::run(settings, arguments.runs).map_err(|error| error as Box<dyn Error>)?,
     };
     let result = serde_json::json!({ "machine": machine::describe(), "result": figures });

@@ -1,10 +1,8 @@
-//! The limit: the job's columns of the table's rows by key ranges from bare sockets, each packet looked at for its length
-//! and forgotten. Without a driver and without encryption; the account has no password.
+//! The limit: the job's columns of the table's rows by key ranges, from bare sockets.
 
 use std::error::Error;
-use std::io::{BufReader, Read, Write};
-use std::net::TcpStream;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::drain::statements;
 
 const RANGES: i64 = 8;
 const UPPER: i64 = 11_143_152;
@@ -18,109 +16,22 @@ pub(super) struct Wanted<'a> {
     pub(super) condition: &'a str,
 }
 
-type Drained<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 /// Reads once.
 pub(super) fn read(wanted: &Wanted<'_>) -> Result<(), Box<dyn Error>> {
-    let (next, found) = (AtomicI64::new(0), AtomicU64::new(0));
-    let connection = || -> Drained<()> {
-        let mut socket = Socket::connect(wanted.port)?;
-        loop {
-            let range = next.fetch_add(1, Ordering::Relaxed);
-            if range >= RANGES {
-                return Ok(());
-            }
-            let bound = |range: i64| UPPER * range / RANGES;
-            let last = if range + 1 == RANGES { i64::MAX } else { bound(range + 1) };
-            let also = wanted.condition.replacen("WHERE", "AND", 1);
-            let sql = format!(
-                "SELECT product_id, sale_price, quantity, created_at FROM service_db.orders \
-                 WHERE order_id > {} AND order_id <= {last} {also}",
-                bound(range)
-            );
-            found.fetch_add(socket.drain(&sql)?, Ordering::Relaxed);
-        }
+    let bound = |range: i64| UPPER * range / RANGES;
+    let also = wanted.condition.replacen("WHERE", "AND", 1);
+    let range = |range: i64| {
+        let last = if range + 1 == RANGES { i64::MAX } else { bound(range + 1) };
+        format!(
+            "SELECT product_id, sale_price, quantity, created_at FROM service_db.orders \
+             WHERE order_id > {} AND order_id <= {last} {also}",
+            bound(range)
+        )
     };
-    std::thread::scope(|scope| {
-        let readers: Vec<_> = (0..wanted.connections).map(|_| scope.spawn(connection)).collect();
-        readers.into_iter().try_for_each(|reader| reader.join().map_err(|_| "a reader panicked")?)
-    })
-    .map_err(|error: Box<dyn Error + Send + Sync>| error as Box<dyn Error>)?;
-    let found = found.into_inner();
+    let ranges: Vec<String> = (0..RANGES).map(range).collect();
+    let found = statements(wanted.port, wanted.connections, &ranges)?;
     if wanted.condition.is_empty() && found != wanted.rows {
         return Err(format!("{found} of {} rows drained", wanted.rows).into());
     }
     Ok(())
-}
-
-struct Socket {
-    from: BufReader<TcpStream>,
-    to: TcpStream,
-    packet: Vec<u8>,
-}
-
-impl Socket {
-    fn connect(port: u16) -> Drained<Self> {
-        let to = TcpStream::connect(("127.0.0.1", port))?;
-        to.set_nodelay(true)?;
-        let mut socket = Self { from: BufReader::with_capacity(256 << 10, to.try_clone()?), to, packet: Vec::new() };
-        socket.receive()?;
-        // Protocol 4.1, secure connection, plugin authentication, transactions, long passwords.
-        let capabilities = 0x1_u32 | 0x200 | 0x2000 | 0x8000 | 0x8_0000;
-        let mut answer = capabilities.to_le_bytes().to_vec();
-        answer.extend((1_u32 << 24).to_le_bytes());
-        answer.push(45);
-        answer.extend([0; 23]);
-        answer.extend(b"root\0\0caching_sha2_password\0");
-        socket.send(1, &answer)?;
-        loop {
-            socket.receive()?;
-            match socket.packet.first() {
-                Some(0) => return Ok(socket),
-                Some(0xfe) => socket.send(3, &[])?,
-                Some(1) => {}
-                _ => return Err(String::from_utf8_lossy(&socket.packet).into_owned().into()),
-            }
-        }
-    }
-
-    fn send(&mut self, number: u8, payload: &[u8]) -> Drained<()> {
-        let [a, b, c, _] = u32::try_from(payload.len())?.to_le_bytes();
-        self.to.write_all(&[&[a, b, c, number], payload].concat())?;
-        Ok(())
-    }
-
-    fn receive(&mut self) -> Drained<()> {
-        let mut header = [0; 4];
-        self.from.read_exact(&mut header)?;
-        let [a, b, c, _] = header;
-        self.packet.resize(u32::from_le_bytes([a, b, c, 0]) as usize, 0);
-        self.from.read_exact(&mut self.packet)?;
-        if self.packet.first() == Some(&0xff) {
-            return Err(String::from_utf8_lossy(&self.packet).into_owned().into());
-        }
-        Ok(())
-    }
-
-    /// Runs a prepared statement; returns how many rows came.
-    fn drain(&mut self, sql: &str) -> Drained<u64> {
-        self.send(0, &[&[0x16], sql.as_bytes()].concat())?;
-        self.receive()?;
-        let statement = self.packet.get(1..5).ok_or("no statement")?.to_vec();
-        let columns = self.packet.get(5).copied().ok_or("no columns")?;
-        (0..=columns).try_for_each(|_| self.receive())?;
-        self.send(0, &[&[0x17][..], &statement, &[0, 1, 0, 0, 0]].concat())?;
-        self.receive()?;
-        (0..=columns).try_for_each(|_| self.receive())?;
-        let mut rows = 0;
-        loop {
-            self.receive()?;
-            if self.packet.first() == Some(&0xfe) {
-                break;
-            }
-            rows += 1;
-        }
-        self.send(0, &[&[0x19][..], &statement].concat())?;
-        Ok(rows)
-    }
 }

@@ -19,6 +19,7 @@ mod repository;
 mod script;
 pub mod servers;
 mod skip;
+pub mod tpch;
 
 pub use collect::{CollectSink, SinkEvent};
 pub use fault::{Fault, FaultySink, FaultySource};
