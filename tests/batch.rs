@@ -231,6 +231,7 @@ fn spark_script(flavor: Flavor) {
          WHERE created_at >= '2024-05-20' AND created_at < '2024-05-21' GROUP BY product_id;"
     ));
     assert_eq!(found(), truth);
+    created(port);
     replaced_parts(port);
     first_rows(port);
     pauses(port);
@@ -251,6 +252,51 @@ fn spark_script(flavor: Flavor) {
                  WHERE (`created_at` >= '2024-05-20 00:00:00.000000') AND (`created_at` < '2024-05-21 00:00:00.000000') \
                  AND (`order_id` < 3335 OR `order_id` IS NULL)";
     assert!(shown.contains("ranges=9") && shown.contains(asked), "{shown}");
+}
+
+/// A table of a query's rows shows itself with all of them, and not at all where one does not fit.
+fn created(port: u16) {
+    let run = |statement: &str| {
+        let output = of_spark(port, statement);
+        (output.status.success(), told(&output))
+    };
+    let create = "CREATE TABLE analytics_db.Made USING jdbc AS SELECT product_id, total_amount, CAST('ü' AS VARCHAR(5)) AS v, 'long' AS s,
+        DATE '2024-05-20' AS d, TIMESTAMP '2024-05-20 10:00:00.5' AS t, TRUE AS b, 1.5D AS f, X'00ff' AS bin FROM daily_summary;";
+    assert_eq!(run(create), (true, String::new()));
+    let columns = query(
+        port,
+        "SELECT GROUP_CONCAT(COLUMN_NAME, ' ', COLUMN_TYPE ORDER BY ORDINAL_POSITION SEPARATOR ', ') FROM
+        information_schema.COLUMNS WHERE TABLE_SCHEMA = 'analytics_db' AND TABLE_NAME = 'Made';",
+    );
+    let types = columns[0].replace("int(11)", "int");
+    assert_eq!(
+        types,
+        "product_id int, total_amount decimal(31,2), v longtext, s longtext, d date, t datetime(6), b bit(1), f double, bin longblob"
+    );
+    let sum = |table: &str| query(port, &format!("SELECT COUNT(*), SUM(total_amount) FROM analytics_db.{table};"));
+    assert_eq!(sum("Made"), sum("daily_product_sales"));
+    let first = query(port, "SELECT v, s, d, t, b + 0, f, HEX(bin) FROM analytics_db.Made LIMIT 1;");
+    assert_eq!(first, ["ü\tlong\t2024-05-20\t2024-05-20 10:00:00.500000\t1\t1.5\t00FF"]);
+    let (again, why) = run(create);
+    assert!(!again && why.contains("sql.exists"), "{why}");
+    assert!(run(&create.replace("TABLE analytics_db", "TABLE IF NOT EXISTS analytics_db")).0);
+    for (statement, code) in [
+        ("CREATE TABLE analytics_db.fails AS SELECT 1 / (product_id - 400) AS q FROM daily_summary;", "sql.division"),
+        ("CREATE TABLE analytics_db.fails AS SELECT 1 AS a, 2 AS a;", "sql.duplicate_column"),
+        ("CREATE TABLE analytics_db.fails AS SELECT NULL AS a;", "sql.null"),
+        ("CREATE TABLE analytics_db.fails AS SELECT ARRAY(1) AS a;", "mysql.type"),
+        ("CREATE TABLE analytics_db.fails (a INT);", "sql.syntax"),
+        ("CREATE OR REPLACE TABLE analytics_db.fails AS SELECT 1 AS a;", "sql.syntax"),
+    ] {
+        let (done, why) = run(statement);
+        assert!(!done && why.contains(code), "{statement}: {why}");
+    }
+    let tables = query(
+        port,
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'analytics_db' AND (TABLE_NAME LIKE '%new%' OR TABLE_NAME LIKE 'fails%');",
+    );
+    assert_eq!(tables, Vec::<String>::new());
+    query(port, "DROP TABLE analytics_db.Made;");
 }
 
 /// What is asked for the first rows is no more than those of each range, and the answer is the server's own.

@@ -56,10 +56,10 @@ def spark_types(text):
     return [line.rsplit(" | ", 2)[1].strip() for line in lines]
 
 
-# What stands before a script, types as DESCRIBE tells them and as the answers have them, and the order of results.
+# What stands before a script, how a query is described, types as DESCRIBE tells them and as the answers have them, and the order of results.
 DIALECTS = {
-    "flink": {"before": "", "types": flink_types, "wanted": flink_wanted, "ordered": False},
-    "spark": {"before": "SET sql.dialect = spark;\n", "types": spark_types, "wanted": list, "ordered": True},
+    "flink": {"before": "", "describe": "CREATE TEMPORARY VIEW {view} AS {query};\nDESCRIBE {view}", "types": flink_types, "wanted": flink_wanted, "ordered": False},
+    "spark": {"before": "SET sql.dialect = spark;\n", "describe": "DESCRIBE QUERY {query}", "types": spark_types, "wanted": list, "ordered": True},
 }
 
 
@@ -68,11 +68,12 @@ def end(number):
     return f"SELECT '{number}' AS `$end of a part`;\n", f"$end of a part\n{number}\n"
 
 
-def asked(number, case):
+def asked(dialect, number, case):
     """The statements of a case: its rows, an end, its types, an end."""
     setup, query = split(case)
     rows, types = end(2 * number)[0], end(2 * number + 1)[0]
-    return f"{setup}{query};\n{rows}CREATE TEMPORARY VIEW `$asked {number}` AS {query};\nDESCRIBE `$asked {number}`;\n{types}"
+    described = DIALECTS[dialect]["describe"].format(view=f"`$asked {number}`", query=query)
+    return f"{setup}{query};\n{rows}{described};\n{types}"
 
 
 def has_order(query):
@@ -100,7 +101,7 @@ def check(given, cases):
     """What differs in each of some cases that are answered; None for one that agrees."""
     found, start = [], 0
     while start < len(cases):
-        code, out, err = run(given, "".join(asked(number, case) for number, case in enumerate(cases[start:])))
+        code, out, err = run(given, "".join(asked(given.dialect, number, case) for number, case in enumerate(cases[start:])))
         for number, case in enumerate(cases[start:]):
             rows, mark, rest = out.partition(end(2 * number)[1])
             types, marked, rest = rest.partition(end(2 * number + 1)[1])

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::Location;
 use headwater_change::{Error, Place, suggest};
 
 use crate::dialect::Dialect;
+use crate::rewrite::{base, is_twin};
 use crate::script::Script;
 
 /// A planning error of statement `index`.
@@ -62,7 +63,12 @@ pub(crate) fn external(error: DataFusionError) -> Result<Error, DataFusionError>
 fn schema(error: &SchemaError) -> (Error, Option<String>) {
     match error {
         SchemaError::FieldNotFound { field, valid_fields } => {
-            let names: Vec<&str> = valid_fields.iter().map(|column| column.name.as_str()).collect();
+            if valid_fields.iter().any(|column| is_twin(&column.name) && base(&column.name) == field.name) {
+                let error = Error::usage("sql.ambiguous", format!("several columns are called '{}'", field.name))
+                    .hint("give one of them another name where they come from");
+                return (error, Some(field.name.clone()));
+            }
+            let names: Vec<&str> = valid_fields.iter().map(|column| base(&column.name)).collect();
             let hint = match suggest(&field.name, names.iter().copied()) {
                 Some(meant) => format!("did you mean '{meant}'?"),
                 None if names.is_empty() => "there are no columns here".to_owned(),

@@ -93,6 +93,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     OptionSpec::new("sink.parallelism", OptionKind::Integer, "taken for compatibility: all rows are one transaction"),
     OptionSpec::new("sink.overwrite", OptionKind::Bool, "the rows of before are deleted in the same transaction")
         .default("false"),
+    OptionSpec::new(
+        "sink.create",
+        OptionKind::Bool,
+        "the table is made for the rows, and shows itself with all of them",
+    )
+    .default("false"),
     unsupported("compatible-mode"),
     unsupported("filter.handling.policy"),
     unsupported("lookup.*"),
@@ -114,6 +120,8 @@ pub(crate) struct Config {
     pub(crate) statement_timeout: Option<Duration>,
     /// Whether the rows of before go.
     pub(crate) overwrite: bool,
+    /// Whether the table is made.
+    pub(crate) create: bool,
 }
 
 fn wrong(name: &str, message: impl Into<String>) -> Error {
@@ -168,6 +176,7 @@ impl Config {
             brake: brake(options)?,
             statement_timeout: options.duration("scan.statement-timeout").filter(|time| !time.is_zero()),
             overwrite: options.bool("sink.overwrite"),
+            create: options.bool("sink.create"),
         })
     }
 }

@@ -8,6 +8,7 @@
 //! column named and the table as it was. The server is strict, and a warning of its is an error here.
 
 mod check;
+mod create;
 pub(crate) mod literal;
 mod marker;
 mod statement;

@@ -12,7 +12,7 @@ use mysql_async::prelude::Queryable;
 use tokio::runtime::Runtime;
 
 use super::statement::{Insert, Unwritable};
-use super::{check, marker};
+use super::{check, create, marker};
 use crate::check::account;
 use crate::client::{self, Flavor, query_error, rows};
 use crate::ident::ident;
@@ -50,7 +50,11 @@ impl Sink for Table {
             .map_err(|error| Error::remote("mysql.thread", "no runtime can be started").caused_by(error))?;
         let (config, request) = (&self.config, &self.request);
         let owner = owner.durable.then(|| owner.clone());
-        let (conn, insert, done) = runtime.block_on(begin(config, request, owner.as_ref()))?;
+        if let (true, Some(_)) = (config.create, &owner) {
+            return Err(Error::usage("batch.run", "a run with a name does not make tables")
+                .hint("create the table before and INSERT INTO it, or leave --run out"));
+        }
+        let Begun { conn, insert, done, staged } = runtime.block_on(begin(config, request, owner.as_ref()))?;
         Ok(Box::new(TableWriter {
             runtime,
             conn: Some(conn),
@@ -59,14 +63,32 @@ impl Sink for Table {
             config: config.clone(),
             schema: Arc::clone(&request.schema),
             insert,
+            staged,
             sent: 0,
         }))
     }
 }
 
-/// Connects, checks the table, and begins the transaction; says whether there is nothing to do.
-async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -> Result<(Conn, Insert, bool)> {
+/// A transaction that was begun.
+struct Begun {
+    conn: Conn,
+    insert: Insert,
+    /// There is nothing to do.
+    done: bool,
+    /// The name that a new table has until it shows itself.
+    staged: Option<String>,
+}
+
+/// Connects, checks the table or makes it, and begins the transaction.
+async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -> Result<Begun> {
     let mut conn = client::connect(&config.access, &[STRICT]).await?;
+    if config.create {
+        let name = create::stage(&mut conn, config, &request.schema).await?;
+        conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))?;
+        let table = (config.database.as_str(), name.as_str());
+        let insert = Insert::new(table, &request.schema, &[], vec![None; request.schema.fields().len()], false);
+        return Ok(Begun { conn, insert, done: false, staged: Some(name) });
+    }
     let target = check::target(&mut conn, config, request).await?;
     let mut done = match owner {
         Some(owner) => marker::is_there(&mut conn, config, owner).await?,
@@ -89,7 +111,7 @@ async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -
     let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
     let table = (config.database.as_str(), config.table.as_str());
     let insert = Insert::new(table, &request.schema, &request.primary_key, target.digits, alias);
-    Ok((conn, insert, done))
+    Ok(Begun { conn, insert, done, staged: None })
 }
 
 struct TableWriter {
@@ -103,6 +125,8 @@ struct TableWriter {
     config: Config,
     schema: SchemaRef,
     insert: Insert,
+    /// The name that a new table has until it shows itself.
+    staged: Option<String>,
     /// Rows that the server has taken.
     sent: u64,
 }
@@ -219,8 +243,23 @@ impl Writer for TableWriter {
                 };
                 query_error("say that it committed", error).hint(hint)
             })?;
+            if let Some(staged) = &self.staged
+                && let Err(error) = create::show(&mut conn, &self.config, staged).await
+            {
+                create::forget(&mut conn, &self.config, staged).await;
+                return Err(error);
+            }
             let _ = conn.disconnect().await;
             Ok(())
         })
+    }
+}
+
+impl Drop for TableWriter {
+    /// A new table that does not get its rows is taken away again.
+    fn drop(&mut self) {
+        if let (Some(mut conn), Some(staged)) = (self.conn.take(), self.staged.take()) {
+            self.runtime.block_on(create::forget(&mut conn, &self.config, &staged));
+        }
     }
 }

@@ -60,6 +60,15 @@ pub enum Statement {
         /// Whether it is run for it.
         analyze: bool,
     },
+    /// `CREATE TABLE … AS query`, of Spark.
+    CreateAs {
+        /// The table.
+        name: TableReference,
+        /// Whether one of the name stays as it is.
+        if_not_exists: bool,
+        /// Its rows.
+        query: Box<Query>,
+    },
     /// `CREATE SCHEDULE`.
     CreateSchedule(Box<CreateSchedule>),
     /// `DROP SCHEDULE`.
@@ -77,6 +86,8 @@ pub enum Statement {
     ShowViews,
     /// `DESCRIBE name`.
     Describe(TableReference),
+    /// `DESCRIBE QUERY query`, of Spark.
+    DescribeQuery(Box<Query>),
     /// `SHOW CREATE TABLE` or `SHOW CREATE VIEW`.
     ShowCreate {
         /// What is shown.

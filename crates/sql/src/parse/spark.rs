@@ -50,6 +50,12 @@ pub(super) fn statement(parser: &mut Reader<'_>) -> Parsed<Statement> {
         "SHOW" => super::show(parser),
         "DESCRIBE" | "DESC" => {
             parser.next_token();
+            let query = word(parser, "QUERY");
+            if query
+                || matches!(&parser.peek_token_ref().token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES))
+            {
+                return parser.parse_query().map(Statement::DescribeQuery);
+            }
             let _ = parser.parse_keyword(Keyword::TABLE);
             let _ = word(parser, "EXTENDED") || word(parser, "FORMATTED");
             name(parser).map(Statement::Describe)
@@ -68,8 +74,11 @@ fn create(parser: &mut Reader<'_>) -> Parsed<Statement> {
     let view = parser.parse_keyword(Keyword::VIEW);
     if !view {
         let token = parser.peek_token();
-        if !temporary || !parser.parse_keyword(Keyword::TABLE) {
-            return parser.expected("TEMPORARY VIEW or VIEW (tables are created in MySQL)", token);
+        if !parser.parse_keyword(Keyword::TABLE) {
+            return parser.expected("TABLE … AS query, TEMPORARY VIEW or VIEW", token);
+        }
+        if !temporary {
+            return create_as(parser, or_replace);
         }
     }
     let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
@@ -87,6 +96,28 @@ fn create(parser: &mut Reader<'_>) -> Parsed<Statement> {
     parser.expect_keyword(Keyword::AS)?;
     let (query, text) = parser.with_text(|parser| parser.parse_query())?;
     Ok(Statement::CreateView(CreateView { name, if_not_exists, or_replace, columns, query, text }))
+}
+
+/// `TABLE [IF NOT EXISTS] name [USING jdbc] AS query`, behind TABLE.
+fn create_as(parser: &mut Reader<'_>, or_replace: bool) -> Parsed<Statement> {
+    let token = parser.peek_token();
+    if or_replace {
+        return parser
+            .expected("CREATE TABLE (a table is not replaced yet: INSERT OVERWRITE replaces its rows)", token);
+    }
+    let if_not_exists = parser.parse_keywords(&[Keyword::IF, Keyword::NOT, Keyword::EXISTS]);
+    let name = name(parser)?;
+    if word(parser, "USING") {
+        let token = parser.peek_token();
+        if !source(parser)?.eq_ignore_ascii_case("jdbc") {
+            return parser.expected("jdbc", token);
+        }
+    }
+    let token = parser.peek_token();
+    if !parser.parse_keyword(Keyword::AS) {
+        return parser.expected("AS query (a table without one is created in MySQL)", token);
+    }
+    Ok(Statement::CreateAs { name, if_not_exists, query: parser.parse_query()? })
 }
 
 /// `jdbc`, `"jdbc"`, `org.apache.spark.sql.jdbc`.

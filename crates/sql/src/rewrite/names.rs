@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, OrderBy, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor,
+    Expr, Ident, OrderBy, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias,
+    TableFactor,
 };
 use headwater_change::{Error, Result};
 
@@ -19,41 +20,61 @@ pub(crate) type Lookup<'a> = dyn Fn(&str) -> Option<Vec<String>> + 'a;
 #[derive(Clone, Copy)]
 pub(crate) struct Tables<'a> {
     pub(crate) lookup: &'a Lookup<'a>,
-    /// Whether a column may call one before it in its list.
-    pub(crate) aliases: bool,
+    /// Whether it is Spark's: a column may call one before it in its list, and columns of one name inside a query can be
+    /// called by nobody.
+    pub(crate) spark: bool,
+}
+
+/// Stands between a column's name and its number, where nobody may call it: no name has it.
+const TWIN: char = '\u{1}';
+
+/// A column's name without the number that tells it from its twins.
+pub(crate) fn base(name: &str) -> &str {
+    name.split(TWIN).next().unwrap_or(name)
+}
+
+/// Whether several columns have the name.
+pub(crate) fn is_twin(name: &str) -> bool {
+    name.contains(TWIN)
 }
 
 type Scope = BTreeMap<String, Vec<String>>;
 
 /// Renames columns that come twice, in the query and in those inside it.
 pub(crate) fn unique_columns(query: &mut Query, tables: Tables<'_>) -> Result<()> {
-    of_query(query, tables, &Scope::new()).map(drop)
+    of_query(query, tables, &Scope::new(), !tables.spark).map(drop)
+}
+
+/// The same for a query whose result is printed: its columns have readable names.
+pub(crate) fn unique_result(query: &mut Query, tables: Tables<'_>) -> Result<()> {
+    of_query(query, tables, &Scope::new(), true).map(drop)
 }
 
 /// Names of columns, where they are known.
 type Columns = Option<Vec<String>>;
 
-fn of_query(query: &mut Query, tables: Tables<'_>, scope: &Scope) -> Result<Columns> {
+/// With `readable` columns that come twice get a number, else none of them can be called.
+fn of_query(query: &mut Query, tables: Tables<'_>, scope: &Scope, readable: bool) -> Result<Columns> {
     let mut scope = scope.clone();
     for table in query.with.iter_mut().flat_map(|with| with.cte_tables.iter_mut()) {
-        let columns = of_query(&mut table.query, tables, &scope)?;
+        let columns = of_query(&mut table.query, tables, &scope, !tables.spark)?;
         if let Some(columns) = renamed(columns, Some(&table.alias)) {
             scope.insert(table.alias.name.value.clone(), columns);
         }
     }
     match query.body.as_mut() {
-        SetExpr::Select(select) => of_select(select, query.order_by.as_mut(), tables, &scope),
-        body => of_body(body, tables, &scope),
+        SetExpr::Select(select) => of_select(select, query.order_by.as_mut(), tables, &scope, readable),
+        body => of_body(body, tables, &scope, readable),
     }
 }
 
-fn of_body(body: &mut SetExpr, tables: Tables<'_>, scope: &Scope) -> Result<Columns> {
+fn of_body(body: &mut SetExpr, tables: Tables<'_>, scope: &Scope, readable: bool) -> Result<Columns> {
     Ok(match body {
-        SetExpr::Select(select) => of_select(select, None, tables, scope)?,
-        SetExpr::Query(query) => of_query(query, tables, scope)?,
+        SetExpr::Select(select) => of_select(select, None, tables, scope, readable)?,
+        SetExpr::Query(query) => of_query(query, tables, scope, readable)?,
         SetExpr::SetOperation { left, right, .. } => {
-            let columns = of_body(left, tables, scope)?;
-            of_body(right, tables, scope)?;
+            let columns = of_body(left, tables, scope, readable)?;
+            of_body(right, tables, scope, readable)?;
             columns
         }
         SetExpr::Values(values) => {
@@ -79,7 +100,7 @@ fn of_factor(factor: &mut TableFactor, tables: Tables<'_>, scope: &Scope) -> Res
             (called, renamed(columns, alias.as_ref()))
         }
         TableFactor::Derived { subquery, alias, .. } => {
-            let columns = of_query(subquery, tables, scope)?;
+            let columns = of_query(subquery, tables, scope, !tables.spark)?;
             (alias.as_ref().map(|alias| alias.name.value.clone()), renamed(columns, alias.as_ref()))
         }
         TableFactor::Pivot { table, aggregate_functions, value_column, value_source, alias, .. } => {
@@ -126,7 +147,13 @@ fn renamed(columns: Columns, alias: Option<&TableAlias>) -> Columns {
     }
 }
 
-fn of_select(select: &mut Select, order: Option<&mut OrderBy>, tables: Tables<'_>, scope: &Scope) -> Result<Columns> {
+fn of_select(
+    select: &mut Select,
+    order: Option<&mut OrderBy>,
+    tables: Tables<'_>,
+    scope: &Scope,
+    readable: bool,
+) -> Result<Columns> {
     let mut sources: Vec<Source> = Vec::new();
     let mut columns: Known = Some(Vec::new());
     for from in &mut select.from {
@@ -141,7 +168,7 @@ fn of_select(select: &mut Select, order: Option<&mut OrderBy>, tables: Tables<'_
         columns = columns.zip(found).map(|(before, found)| [before, found].concat());
     }
     using::resolve(select, columns.as_deref().unwrap_or_default());
-    if let (true, Some(columns)) = (tables.aliases, &columns) {
+    if let (true, Some(columns)) = (tables.spark, &columns) {
         alias::resolve(select, &columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>())?;
     }
     let mut items: Vec<(String, SelectItem)> = Vec::new();
@@ -153,17 +180,34 @@ fn of_select(select: &mut Select, order: Option<&mut OrderBy>, tables: Tables<'_
     let mut names: Vec<String> = Vec::with_capacity(items.len());
     // The engine below has no shared columns any more: what `*` stands for is written out.
     let mut changed = columns.iter().flatten().any(|column| column.shared);
-    for (name, _) in &items {
+    let twins = |name: &str| items.iter().filter(|(other, _)| base(other) == base(name)).count() > 1;
+    // Rows may be sorted by a column of the tables whose name several columns of the result have.
+    let one = |name: &str| columns.iter().flatten().filter(|column| column.name == name).count() == 1;
+    let unclear = |name: &str| twins(name) && !one(name);
+    if tables.spark
+        && let Some(name) = order.as_deref().and_then(|order| called(order, &unclear))
+    {
+        return Err(Error::usage("sql.ambiguous", format!("several columns of the result are called '{name}'"))
+            .hint("give one of them another name, or write the table's name in front of it"));
+    }
+    let meant: Vec<bool> = columns.iter().flatten().map(|column| tables.spark && twins(&column.name)).collect();
+    for (index, (name, _)) in items.iter().enumerate() {
+        if tables.spark && !readable && (is_twin(name) || twins(name)) {
+            changed = true;
+            names.push(format!("{}{TWIN}{index}", base(name)));
+            continue;
+        }
+        let name = if readable { base(name) } else { name.as_str() };
         let taken = |candidate: &String| names.contains(candidate) || items.iter().any(|(other, _)| other == candidate);
-        let fresh = if names.contains(name) {
+        let fresh = if names.iter().any(|known| known == name) {
             changed = true;
             (0..).map(|number| format!("{name}{number}")).find(|candidate| !taken(candidate))
         } else {
-            Some(name.clone())
+            Some(name.to_owned())
         };
         names.extend(fresh);
     }
-    if changed {
+    if changed || items.iter().any(|(name, _)| is_twin(name)) {
         let renamed = items.into_iter().zip(&names).map(
             |((name, item), fresh)| {
                 if name == *fresh { item } else { under(item, fresh) }
@@ -173,10 +217,20 @@ fn of_select(select: &mut Select, order: Option<&mut OrderBy>, tables: Tables<'_
     }
     if let Some(order) = order {
         // A name of the result is meant before one of the tables.
-        let hidden = columns.into_iter().flatten().filter(|column| !names.contains(&column.name));
+        let hidden = columns.into_iter().flatten().zip(meant);
+        let hidden = hidden.filter(|(column, twin)| *twin || !names.contains(&column.name)).map(|(column, _)| column);
         using::resolve_order(order, &hidden.collect::<Vec<_>>());
     }
     Ok(Some(names))
+}
+
+/// An unclear name by which rows are sorted.
+fn called(order: &OrderBy, twins: &dyn Fn(&str) -> bool) -> Option<String> {
+    let OrderByKind::Expressions(keys) = &order.kind else { return None };
+    keys.iter().find_map(|key| match &key.expr {
+        Expr::Identifier(ident) if twins(&ident.value) => Some(ident.value.clone()),
+        _ => None,
+    })
 }
 
 /// The bounds that a window table function adds are never renamed: which `window_start` is meant would depend on it.

@@ -10,6 +10,7 @@ use headwater_change::{Error, METADATA_KEY, POSITION_KEY};
 use super::{Outcome, Planned, Session, like, ours, unknown_column};
 use crate::catalog::{Capabilities, CatalogView, Column as TableColumn, Connectors, Entry, Origin, Table, exists};
 use crate::parse::{ColumnDef, ColumnKind, CreateTable, CreateView};
+use crate::rewrite::{base, is_twin};
 use crate::typed::convert;
 use crate::types::SqlType;
 
@@ -36,6 +37,9 @@ impl Session {
         let mut plan = self.plan_query(*view.query)?;
         if !view.columns.is_empty() {
             plan = rename(plan, &view.columns)?;
+        }
+        if let Some(field) = plan.schema().fields().iter().find(|field| is_twin(field.name())) {
+            return Err(ours(two_columns(field.name())));
         }
         // Checked now, planned again wherever it is used: its types may depend on the session's zone.
         let typed = self.context()?.plan(plan.clone())?;
@@ -194,6 +198,12 @@ fn physical_schema(table: &CreateTable) -> Planned<Arc<DFSchema>> {
         }
     }
     Ok(Arc::new(DFSchema::try_from(Arc::new(Schema::new(fields)))?))
+}
+
+/// The error for a name that two columns of a view or table would have.
+pub(super) fn two_columns(name: &str) -> Error {
+    Error::usage("sql.duplicate_column", format!("two columns are called '{}'", base(name)))
+        .hint("give one of them another name: AS name")
 }
 
 fn with_entry(field: Field, (key, value): (String, String)) -> Field {

@@ -1,6 +1,7 @@
 //! `INSERT`: the query's columns as the table wants them.
 
 use arrow::datatypes::{Field, FieldRef};
+use datafusion::common::TableReference;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::Query;
 use headwater_change::Error;
@@ -11,6 +12,7 @@ use crate::catalog::{Connectors, Entry, Table};
 use crate::dialect::Dialect;
 use crate::functions::cast::implicit;
 use crate::parse::Insert;
+use crate::rewrite::base;
 use crate::script::Script;
 use crate::typed::{Context, Typed, convert, null};
 use crate::types::SqlType;
@@ -49,8 +51,24 @@ impl Session {
         inserts.into_iter().map(goal).collect()
     }
 
+    /// `CREATE TABLE … AS query`; nothing where the table is there and may be.
+    pub(super) fn plan_create(
+        &self,
+        name: &TableReference,
+        if_not_exists: bool,
+        query: Query,
+        script: &Script,
+        connectors: &dyn Connectors,
+    ) -> Planned<Option<Goal>> {
+        let written = self.written_name(name, script);
+        let plan = self.context()?.plan(self.plan_query(query.clone())?)?;
+        let Some(table) = self.created(&written, if_not_exists, plan.schema(), connectors)? else { return Ok(None) };
+        let plan = self.sink_rows(&table, &[], &[], query)?;
+        Ok(Some(Goal { plan, target: Some(table), replaces: Vec::new() }))
+    }
+
     /// A table's name in the case in which it is written: the first place in the script where its words stand so.
-    fn written_name(&self, name: &datafusion::common::TableReference, script: &Script) -> Vec<String> {
+    fn written_name(&self, name: &TableReference, script: &Script) -> Vec<String> {
         let parts = [name.catalog(), name.schema(), Some(name.table())].into_iter().flatten();
         parts.map(|part| script.as_written(part).unwrap_or_else(|| part.to_owned())).collect()
     }
@@ -88,9 +106,12 @@ impl Session {
             }
             let position = targets.iter().position(|target| target.name() == field.name());
             let value = match position.and_then(|position| given.get(position)) {
-                Some(column) => {
-                    fit(context, context.single(&Expr::Column(column.clone()), plan.schema())?, &column.name, field)?
-                }
+                Some(column) => fit(
+                    context,
+                    context.single(&Expr::Column(column.clone()), plan.schema())?,
+                    base(&column.name),
+                    field,
+                )?,
                 None => null(&SqlType::of(field)).map_err(ours)?.expr,
             };
             projection.push(value.alias(field.name()));

@@ -313,6 +313,13 @@ impl Session {
                     _ => Err(ours(Error::usage("sql.explain", "EXPLAIN takes a query or an INSERT"))),
                 }
             }
+            Statement::CreateAs { name, if_not_exists, query } => {
+                self.discovered(&query, script, connectors)?;
+                match self.plan_create(&name, if_not_exists, *query, script, connectors)? {
+                    Some(goal) => self.outcome(vec![goal]),
+                    None => Ok(Outcome::Done(None)),
+                }
+            }
             Statement::CreateSchedule(schedule) => {
                 let script = scheduled(script, &schedule, self.dialect)?;
                 Ok(Outcome::Schedule(Scheduling::Create { schedule: *schedule, script }))
@@ -324,6 +331,11 @@ impl Session {
             Statement::Describe(name) => {
                 self.discover_name(&name, script, connectors)?;
                 self.describe(&name)
+            }
+            Statement::DescribeQuery(query) => {
+                self.discovered(&query, script, connectors)?;
+                let goal = self.plan_select(*query, false)?;
+                Ok(self.describe_columns(goal.plan.schema().as_arrow()))
             }
             Statement::ShowCreate { name, view } => self.show_create(&name, view),
         }
@@ -379,7 +391,13 @@ impl Session {
     }
 
     fn plan_select(&self, mut query: Query, show_window_end: bool) -> Planned<Goal> {
-        self.rewritten(&mut query)?;
+        match self.dialect {
+            Dialect::Flink => self.rewritten(&mut query)?,
+            Dialect::Spark => {
+                let lookup = |name: &str| self.column_names(name);
+                crate::spark::rewrite::rewrite_result(&mut query, &lookup).map_err(ours)?;
+            }
+        }
         if show_window_end && self.dialect == Dialect::Flink {
             add_window_end(&mut query);
         }
@@ -427,7 +445,11 @@ fn scheduled(script: &Script, schedule: &CreateSchedule, dialect: Dialect) -> Pl
         }
         let verb = script.statement_text(index).split_whitespace().next().unwrap_or_default().to_uppercase();
         let defines = matches!(verb.as_str(), "CREATE" | "SET" | "USE" | "RESET" | "DROP");
-        if defines && !matches!(parse(script, index), Ok(Statement::CreateSchedule(_) | Statement::DropSchedule { .. }))
+        if defines
+            && !matches!(
+                parse(script, index),
+                Ok(Statement::CreateSchedule(_) | Statement::DropSchedule { .. } | Statement::CreateAs { .. })
+            )
         {
             text.push_str(script.statement_text(index));
             text.push_str(";\n");

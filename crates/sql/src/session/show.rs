@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{FieldRef, Schema};
 use datafusion::common::TableReference;
 use headwater_change::Error;
 use headwater_change::secret::{STARS, is_secret};
@@ -29,11 +29,7 @@ impl Session {
         };
         let schema = entry.schema();
         if self.dialect == Dialect::Spark {
-            let fields = schema.fields().iter();
-            // Comments of columns are not kept.
-            let row = |field: &FieldRef| vec![field.name().clone(), spark_name(&SqlType::of(field)), "NULL".to_owned()];
-            let columns = vec!["col_name", "data_type", "comment"];
-            return Ok(Outcome::Listing { columns, rows: fields.map(row).collect() });
+            return Ok(self.describe_columns(&schema));
         }
         let rows = schema.fields().iter().enumerate().map(|(index, field)| {
             let key = table.is_some_and(|table| table.primary_key.contains(field.name()));
@@ -56,6 +52,14 @@ impl Session {
         });
         let rows = rows.collect();
         Ok(Outcome::Listing { columns: vec!["name", "type", "null", "key", "extras", "watermark"], rows })
+    }
+
+    /// Columns as Spark describes them.
+    pub(super) fn describe_columns(&self, schema: &Schema) -> Outcome {
+        // Comments of columns are not kept.
+        let row = |field: &FieldRef| vec![field.name().clone(), spark_name(&SqlType::of(field)), "NULL".to_owned()];
+        let columns = vec!["col_name", "data_type", "comment"];
+        Outcome::Listing { columns, rows: schema.fields().iter().map(row).collect() }
     }
 
     /// The statement that makes a table or a view anew; values of secret options are stars.

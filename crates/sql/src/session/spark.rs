@@ -4,15 +4,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
-use datafusion::common::{DFSchema, TableReference};
+use datafusion::common::{DFSchema, DataFusionError, TableReference};
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Visit, Visitor};
 use headwater_change::{Error, Place, suggest};
 
+use super::define::two_columns;
 use super::{Outcome, Planned, Session, ours};
 use crate::catalog::{Capabilities, Column, Connectors, Entry, Origin, Table, exists};
 use crate::dialect::Dialect;
 use crate::parse::{CreateSource, CreateTable};
+use crate::rewrite::is_twin;
 use crate::script::Script;
 use crate::spark::cast::cast;
 use crate::spark::types::TIMESTAMP;
@@ -178,6 +180,16 @@ impl Session {
         reads: bool,
     ) -> Planned<Table> {
         let fields = connectors.describe(connector, options).map_err(ours)?;
+        self.table_of(name, (connector, options, fields), connectors, reads)
+    }
+
+    fn table_of(
+        &self,
+        name: &str,
+        (connector, options, fields): (&'static str, &[(String, String)], Vec<Field>),
+        connectors: &dyn Connectors,
+        reads: bool,
+    ) -> Planned<Table> {
         if let Some(field) = fields.iter().find(|field| connector == FILES && !known_to_spark(field.data_type())) {
             let (column, data_type) = (field.name(), field.data_type());
             return Err(ours(
@@ -301,6 +313,53 @@ impl Session {
         self.discover_table(key, &written, connectors)
     }
 
+    /// The table that a query's columns make on a server; nothing where it is there and may be.
+    pub(super) fn created(
+        &self,
+        written: &[String],
+        if_not_exists: bool,
+        columns: &DFSchema,
+        connectors: &dyn Connectors,
+    ) -> Planned<Option<Arc<Table>>> {
+        let name = written.join(".");
+        let mut options = self.catalog_table(written)?.ok_or_else(|| no_server(&name))?;
+        match connectors.describe(SERVER, &options) {
+            Ok(_) if if_not_exists => return Ok(None),
+            Ok(_) => {
+                return Err(ours(
+                    Error::usage("sql.exists", format!("there is a table {name} already"))
+                        .hint("INSERT OVERWRITE replaces its rows; CREATE TABLE IF NOT EXISTS leaves them"),
+                ));
+            }
+            Err(error) if error.code() == "mysql.table_missing" => {}
+            Err(error) => return Err(ours(error)),
+        }
+        options.push(("sink.create".to_owned(), "true".to_owned()));
+        let mut fields: Vec<Field> = Vec::with_capacity(columns.fields().len());
+        for field in columns.fields() {
+            if is_twin(field.name()) {
+                return Err(ours(two_columns(field.name())));
+            }
+            // An instant is written as the session's zone shows it.
+            let data_type = match field.data_type() {
+                DataType::Timestamp(unit, Some(_)) => DataType::Timestamp(*unit, None),
+                DataType::Null => {
+                    return Err(ours(
+                        Error::usage("sql.null", format!("the column '{}' is NULL of no type", field.name()))
+                            .hint("give it one: CAST(NULL AS INT)"),
+                    ));
+                }
+                other => other.clone(),
+            };
+            let plain = Field::new(field.name(), data_type, true);
+            fields.push(match field.data_type() {
+                DataType::Utf8 => plain.with_metadata(field.metadata().clone()),
+                _ => plain,
+            });
+        }
+        self.table_of(&name, (SERVER, &options, fields), connectors, false).map(|table| Some(Arc::new(table)))
+    }
+
     /// The table that an INSERT writes: one of the session's, or one of a server's.
     pub(super) fn target(
         &self,
@@ -312,19 +371,16 @@ impl Session {
         let known = self.catalog.get(&key(name)).ok();
         let mut options = match known {
             Some(Entry::Table(table)) if table.connector != SERVER => {
-                return Err(ours(Error::usage("sql.no_sink", format!("'{}' is a view of files", name.table()))
-                    .hint("files are written by tables of Flink's dialect, or by --output parquet")));
+                return Err(ours(
+                    Error::usage("sql.no_sink", format!("'{}' is a view of files", name.table()))
+                        .hint("files are written by tables of Flink's dialect, or by --output parquet"),
+                ));
             }
             Some(Entry::Table(table)) => table.options.clone(),
             Some(Entry::View(_)) => {
                 return Err(ours(Error::usage("sql.insert", format!("'{}' is a view", name.table()))));
             }
-            None => self.catalog_table(written)?.ok_or_else(|| {
-                ours(
-                    Error::usage("sql.unknown_table", format!("there is no table '{}'", written.join(".")))
-                        .hint("name the server: headwater sql --mysql jdbc:mysql://host:3306/?user=…, or SET spark.sql.catalog.NAME.url"),
-                )
-            })?,
+            None => self.catalog_table(written)?.ok_or_else(|| no_server(&written.join(".")))?,
         };
         // Bounds are of the reading; to write they mean nothing.
         options.retain(|(name, _)| !name.starts_with("scan."));
@@ -333,6 +389,12 @@ impl Session {
         }
         self.source_table(&written.join("."), (SERVER, &options), connectors, false).map(Arc::new)
     }
+}
+
+fn no_server(table: &str) -> DataFusionError {
+    ours(Error::usage("sql.unknown_table", format!("there is no table '{table}'")).hint(
+        "name the server: headwater sql --mysql jdbc:mysql://host:3306/?user=…, or SET spark.sql.catalog.NAME.url",
+    ))
 }
 
 /// Whether the URL of a server names a database.
