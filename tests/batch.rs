@@ -220,6 +220,10 @@ fn spark_script(flavor: Flavor) {
     query(port, "INSERT INTO analytics_db.daily_product_sales VALUES (-1, 1, 1);");
     run("INSERT OVERWRITE TABLE analytics_db.daily_product_sales SELECT * FROM daily_summary;");
     assert_eq!(found(), truth);
+    // A function in FROM is no table of the server.
+    let counted =
+        run("SELECT COUNT(*) FROM RANGE(7), (SELECT EXPLODE(ARRAY(1, 2)) AS e) LATERAL VIEW EXPLODE(ARRAY(3)) x AS y;");
+    assert!(counted.contains("14"), "{counted}");
     // The same by the names of a catalog, both tables found on the server.
     let catalog = format!(
         "SET spark.sql.catalog.shop = org.apache.spark.sql.execution.datasources.v2.jdbc.JDBCTableCatalog;
@@ -412,6 +416,8 @@ fn replaced_parts(port: u16) {
     );
     assert_eq!(found(), ["2024-05-19,kr,1,1", "2024-05-20,all,0,500", "2024-05-21,kr,1,4", "kr,1,5"]);
     let before = found();
+    let wrong = of_spark(port, "INSERT INTO analytics_db.daily_product_sales VALUES (-5, NULL, 1);");
+    assert!(told(&wrong).contains("batch.not_null"), "{}", told(&wrong));
     for (statement, code) in [
         ("INSERT INTO analytics_db.daily REPLACE WHERE region >= 'a' SELECT NULL, 'a', 1, 1;", "sql.replace_where"),
         (

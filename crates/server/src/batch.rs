@@ -3,7 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::FieldRef;
 use headwater_batch::{Progress, Tables};
 use headwater_change::{ChangeBatch, Delivery, Epoch, Error, Owner, Result, Sink, Source, TableId, Writer};
 use headwater_sql::{BatchQuery, Job, Settings, TableSpec};
@@ -127,6 +128,15 @@ fn open(sink: &dyn Sink, owner: &Owner) -> Result<Option<Box<dyn Writer>>> {
 
 fn write(writer: &mut dyn Writer, query: &BatchQuery, name: &TableId, rows: &RecordBatch) -> Result<()> {
     let schema = query.target.as_ref().map_or(&query.schema, |spec| &spec.schema);
+    let refuses = |(field, column): &(&FieldRef, &ArrayRef)| !field.is_nullable() && column.null_count() > 0;
+    if let Some((field, _)) = schema.fields().iter().zip(rows.columns()).find(refuses) {
+        return Err(Error::data(
+            "batch.not_null",
+            format!("the column '{}' of {name} takes no NULL, and a row has it", field.name()),
+        )
+        .detail("the table is as it was")
+        .hint("COALESCE gives such rows a value, WHERE … IS NOT NULL leaves them out"));
+    }
     let rows = RecordBatch::try_new(Arc::clone(schema), rows.columns().to_vec())
         .map_err(|error| Error::bug("batch.rows", "a query gave other columns than planned").caused_by(error))?;
     writer.write(&ChangeBatch::insert_only(name.clone(), rows))

@@ -18,6 +18,8 @@ pub(super) struct Target {
     pub(super) digits: Vec<Option<u8>>,
     /// Which rows are replaced, as SQL; nothing where no row or every row is.
     pub(super) replaced: Vec<String>,
+    /// A column that must have a value has none: an INSERT is refused for it, a LOAD makes one up without a word.
+    pub(super) lacks_value: bool,
 }
 
 /// Checks the columns, which rows are replaced and, where rows replace those of the same key, the key.
@@ -61,7 +63,23 @@ pub(super) async fn target(conn: &mut Conn, config: &Config, request: &TableRequ
         unique(conn, config, schema, key).await?;
     }
     let replaced = condition::exact(&columns, &request.conditions)?;
-    Ok(Target { digits, replaced })
+    let lacks_value = lacks_value(conn, config, schema).await?;
+    Ok(Target { digits, replaced, lacks_value })
+}
+
+/// Whether there is a column that is not written, is not nullable and has no default.
+async fn lacks_value(conn: &mut Conn, config: &Config, schema: &Schema) -> Result<bool> {
+    let wanting: Vec<String> = conn
+        .exec(
+            "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+             AND IS_NULLABLE = 'NO' AND COLUMN_DEFAULT IS NULL AND EXTRA NOT LIKE '%auto_increment%' \
+             AND EXTRA NOT LIKE '% GENERATED%'",
+            (&config.database, &config.table),
+        )
+        .await
+        .map_err(|error| query_error("list the columns of a table", error))?;
+    let written = |name: &String| schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
+    Ok(!wanting.iter().all(written))
 }
 
 /// Whether every value of a field's type is one of the column's, or is refused by the server when it is not.

@@ -92,11 +92,14 @@ fn text(value: &str, out: &mut String) -> Result<(), Problem> {
 
 fn bytes(value: &[u8], out: &mut String) -> Result<(), Problem> {
     out.push_str("X'");
-    for byte in value {
-        write!(out, "{byte:02x}").map_err(|error| error.to_string())?;
-    }
+    digits(value, out)?;
     out.push('\'');
     Ok(())
+}
+
+/// The digits of bytes.
+pub(super) fn digits(value: &[u8], out: &mut String) -> Result<(), Problem> {
+    value.iter().try_for_each(|byte| write!(out, "{byte:02x}")).map_err(|error| error.to_string())
 }
 
 /// Whether a column that keeps so many digits of a second holds a literal of a time as it is. All of them have six.

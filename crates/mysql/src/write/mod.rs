@@ -10,6 +10,7 @@
 mod check;
 mod create;
 pub(crate) mod literal;
+mod load;
 mod marker;
 mod statement;
 mod writer;

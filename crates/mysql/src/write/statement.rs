@@ -1,7 +1,7 @@
 //! Rows as INSERT statements.
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Schema};
 
 use super::literal;
 use crate::ident::ident;
@@ -9,14 +9,25 @@ use crate::ident::ident;
 /// Bytes of a statement, about; below what every server takes (`max_allowed_packet`, 16 MB and 64 MB by default).
 const STATEMENT_BYTES: usize = 1 << 20;
 
-/// A growing INSERT.
+/// A growing INSERT, or lines for a LOAD.
 pub(super) struct Insert {
-    head: String,
-    tail: String,
+    form: Form,
     text: String,
     rows: usize,
     /// How many digits of a second a column keeps, where values may have more.
     digits: Vec<Option<u8>>,
+}
+
+/// What rows are written as.
+enum Form {
+    Statement {
+        head: String,
+        tail: String,
+    },
+    /// The statement that takes the lines.
+    Lines {
+        sql: String,
+    },
 }
 
 /// A row that cannot be written: its place in the batch, its column, and why.
@@ -53,7 +64,40 @@ impl Insert {
         let named = if alias { " AS new_row" } else { "" };
         let tail =
             if key.is_empty() { String::new() } else { format!("{named} ON DUPLICATE KEY UPDATE {}", replaced()) };
-        Self { head, tail, text: String::new(), rows: 0, digits }
+        Self { form: Form::Statement { head, tail }, text: String::new(), rows: 0, digits }
+    }
+
+    /// Lines for a LOAD into a table: values as in an INSERT, bytes as their digits.
+    pub(super) fn lines((database, table): (&str, &str), schema: &Schema, digits: Vec<Option<u8>>) -> Self {
+        let (mut columns, mut set) = (Vec::new(), Vec::new());
+        for (index, field) in schema.fields().iter().enumerate() {
+            let name = ident(field.name());
+            let read = match field.data_type() {
+                DataType::Binary => Some(format!("{name} = UNHEX(@c{index})")),
+                // A digit would be taken for a character where the column is of bits.
+                DataType::Boolean => Some(format!("{name} = CAST(@c{index} AS UNSIGNED)")),
+                _ => None,
+            };
+            columns.push(if read.is_some() { format!("@c{index}") } else { name.to_string() });
+            set.extend(read);
+        }
+        let set = if set.is_empty() { String::new() } else { format!(" SET {}", set.join(", ")) };
+        let sql = format!(
+            "LOAD DATA LOCAL INFILE 'rows' INTO TABLE {}.{} CHARACTER SET utf8mb4 FIELDS TERMINATED BY ',' OPTIONALLY \
+             ENCLOSED BY '\\'' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ({}){set}",
+            ident(database),
+            ident(table),
+            columns.join(", ")
+        );
+        Self { form: Form::Lines { sql }, text: String::new(), rows: 0, digits }
+    }
+
+    /// The statement that takes the lines, where they are such.
+    pub(super) fn load(&self) -> Option<&str> {
+        match &self.form {
+            Form::Lines { sql } => Some(sql),
+            Form::Statement { .. } => None,
+        }
     }
 
     /// Rows in it.
@@ -67,13 +111,18 @@ impl Insert {
             if self.is_full() {
                 return Ok(row);
             }
-            self.text.push_str(if self.rows == 0 { "(" } else { ", (" });
+            let lines = matches!(self.form, Form::Lines { .. });
+            let opening = if self.rows == 0 { "(" } else { ", (" };
+            self.text.push_str(if lines { "" } else { opening });
             for (index, column) in batch.columns().iter().enumerate() {
                 if index > 0 {
-                    self.text.push_str(", ");
+                    self.text.push_str(if lines { "," } else { ", " });
                 }
                 let begin = self.text.len();
-                let written = literal::append(column.as_ref(), row, &mut self.text);
+                let written = match column.as_binary_opt::<i32>() {
+                    Some(bytes) if lines && bytes.is_valid(row) => literal::digits(bytes.value(row), &mut self.text),
+                    _ => literal::append(column.as_ref(), row, &mut self.text),
+                };
                 let written = written.and_then(|()| match self.digits.get(index) {
                     Some(Some(kept)) => literal::keeps(self.text.get(begin..).unwrap_or_default(), *kept),
                     _ => Ok(()),
@@ -84,7 +133,7 @@ impl Insert {
                     what,
                 })?;
             }
-            self.text.push(')');
+            self.text.push(if lines { '\n' } else { ')' });
             self.rows += 1;
         }
         Ok(batch.num_rows())
@@ -94,12 +143,17 @@ impl Insert {
         self.text.len() >= STATEMENT_BYTES
     }
 
-    /// The statement; what follows is another one.
+    /// The statement, or the lines; what follows are others.
     pub(super) fn take(&mut self) -> String {
-        let statement = format!("{}{}{}", self.head, self.text, self.tail);
-        self.text.clear();
         self.rows = 0;
-        statement
+        match &self.form {
+            Form::Statement { head, tail } => {
+                let statement = format!("{head}{}{tail}", self.text);
+                self.text.clear();
+                statement
+            }
+            Form::Lines { .. } => std::mem::replace(&mut self.text, String::with_capacity(STATEMENT_BYTES)),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The sink: one connection, one transaction.
+//! The sink: one connection, one transaction, by statements or by one LOAD.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use headwater_change::{
 };
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use tokio::runtime::Runtime;
 
+use super::load::{self, Load, Loaded, Session};
 use super::statement::{Insert, Unwritable};
 use super::{check, create, marker};
 use crate::check::account;
@@ -56,8 +56,8 @@ impl Sink for Table {
         }
         let Begun { conn, insert, done, staged } = runtime.block_on(begin(config, request, owner.as_ref()))?;
         Ok(Box::new(TableWriter {
-            runtime,
-            conn: Some(conn),
+            session: Some(Session { runtime, conn }),
+            load: None,
             owner,
             done,
             config: config.clone(),
@@ -86,7 +86,11 @@ async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -
         let name = create::stage(&mut conn, config, &request.schema).await?;
         conn.query_drop("START TRANSACTION").await.map_err(|error| query_error("begin a transaction", error))?;
         let table = (config.database.as_str(), name.as_str());
-        let insert = Insert::new(table, &request.schema, &[], vec![None; request.schema.fields().len()], false);
+        let digits = vec![None; request.schema.fields().len()];
+        let insert = match load::is_allowed(&mut conn).await {
+            true => Insert::lines(table, &request.schema, digits),
+            false => Insert::new(table, &request.schema, &[], digits, false),
+        };
         return Ok(Begun { conn, insert, done: false, staged: Some(name) });
     }
     let target = check::target(&mut conn, config, request).await?;
@@ -110,14 +114,19 @@ async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -
     }
     let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
     let table = (config.database.as_str(), config.table.as_str());
+    // A LOAD would replace whole rows, also columns that are not written.
+    if request.primary_key.is_empty() && !target.lacks_value && load::is_allowed(&mut conn).await {
+        let insert = Insert::lines(table, &request.schema, target.digits);
+        return Ok(Begun { conn, insert, done, staged: None });
+    }
     let insert = Insert::new(table, &request.schema, &request.primary_key, target.digits, alias);
     Ok(Begun { conn, insert, done, staged: None })
 }
 
 struct TableWriter {
-    runtime: Runtime,
-    /// Until it is committed.
-    conn: Option<Conn>,
+    /// Until it is committed, and while no LOAD has it.
+    session: Option<Session>,
+    load: Option<Load>,
     /// Whose run is remembered.
     owner: Option<Owner>,
     /// The run was written before.
@@ -134,10 +143,22 @@ struct TableWriter {
 impl TableWriter {
     fn send(&mut self) -> Result<()> {
         let rows_of_it = self.insert.rows() as u64;
-        let Some(conn) = self.conn.as_mut().filter(|_| rows_of_it > 0) else { return Ok(()) };
-        let sql = self.insert.take();
+        if rows_of_it == 0 {
+            return Ok(());
+        }
+        let text = self.insert.take();
+        match self.insert.load().map(str::to_owned) {
+            Some(sql) => self.send_lines(sql, text)?,
+            None => self.send_statement(text)?,
+        }
+        self.sent += rows_of_it;
+        Ok(())
+    }
+
+    fn send_statement(&mut self, sql: String) -> Result<()> {
+        let Some(Session { runtime, conn }) = &mut self.session else { return Ok(()) };
         let (config, before) = (&self.config, self.sent);
-        self.runtime.block_on(async {
+        runtime.block_on(async {
             match conn.query_drop(sql).await {
                 Ok(()) => {}
                 Err(error) => return Err(refused(conn, config, before, error).await),
@@ -146,9 +167,42 @@ impl TableWriter {
                 return Err(warned(conn, config, before).await?);
             }
             Ok(())
-        })?;
-        self.sent += rows_of_it;
-        Ok(())
+        })
+    }
+
+    fn send_lines(&mut self, sql: String, lines: String) -> Result<()> {
+        let load = match (self.load.take(), self.session.take()) {
+            (Some(load), _) => load,
+            (None, Some(session)) => Load::begin(session, sql)?,
+            (None, None) => return Ok(()),
+        };
+        let goes_on = load.send(lines);
+        self.load = Some(load);
+        if goes_on { Ok(()) } else { self.end_load() }
+    }
+
+    /// Waits for the end of the LOAD, and says whether all rows are there as they were.
+    fn end_load(&mut self) -> Result<()> {
+        let Some(load) = self.load.take() else { return Ok(()) };
+        let Loaded { session, outcome } = load.end()?;
+        let Session { runtime, conn } = self.session.insert(session);
+        let (config, sent) = (&self.config, self.sent);
+        runtime.block_on(async {
+            if let Err(error) = outcome {
+                return Err(refused(conn, config, 0, error).await);
+            }
+            if conn.get_warnings() > 0 {
+                return Err(warned(conn, config, 0).await?);
+            }
+            let taken = conn.affected_rows();
+            if taken != sent {
+                return Err(Error::bug(
+                    "mysql.rows",
+                    format!("the server took {taken} of {sent} rows without a warning"),
+                ));
+            }
+            Ok(())
+        })
     }
 
     fn unwritable(&self, wrong: &Unwritable, of_batch: u64) -> Error {
@@ -192,10 +246,17 @@ async fn refused(conn: &mut Conn, config: &Config, before: u64, error: mysql_asy
         .at(Place::Position(format!("behind row {before} of the result")))
 }
 
-/// What the server changed and only noted.
+/// What the server changed, left out or refused, and only warned of.
 async fn warned(conn: &mut Conn, config: &Config, before: u64) -> Result<Error> {
     let found = rows(conn, "SHOW WARNINGS LIMIT 1").await.map_err(|error| query_error("show a warning", error))?;
-    let text = found.into_iter().next().and_then(|row| row.into_iter().nth(2).flatten()).unwrap_or_default();
+    let mut cells = found.into_iter().next().unwrap_or_default().into_iter().skip(1);
+    let code: u16 = cells.next().flatten().and_then(|code| code.parse().ok()).unwrap_or_default();
+    let text = cells.next().flatten().unwrap_or_default();
+    // Of a LOAD also what would be errors of a statement.
+    if matches!(code, 1062 | 1048 | 1364) {
+        let server = mysql_async::ServerError { code, message: text, state: "HY000".to_owned() };
+        return Ok(refused(conn, config, before, mysql_async::Error::Server(server)).await);
+    }
     let (database, table) = (&config.database, &config.table);
     Ok(Error::new(ErrorKind::Data, "mysql.row_refused", format!("{database}.{table} would change a value"))
         .detail(format!("{text}; the table is as it was"))
@@ -226,16 +287,17 @@ impl Writer for TableWriter {
 
     fn seal(&mut self, epoch: Epoch) -> Result<Receipt> {
         self.send()?;
-        if let (Some(owner), Some(conn)) = (&self.owner, &mut self.conn) {
-            self.runtime.block_on(marker::count(conn, &self.config, owner, self.sent))?;
+        self.end_load()?;
+        if let (Some(owner), Some(Session { runtime, conn })) = (&self.owner, &mut self.session) {
+            runtime.block_on(marker::count(conn, &self.config, owner, self.sent))?;
         }
         Ok(Receipt { epoch, token: Vec::new() })
     }
 
     fn publish(&mut self, _receipt: &Receipt) -> Result<()> {
-        let Some(mut conn) = self.conn.take() else { return Ok(()) };
+        let Some(Session { runtime, mut conn }) = self.session.take() else { return Ok(()) };
         let (database, table) = (&self.config.database, &self.config.table);
-        self.runtime.block_on(async {
+        runtime.block_on(async {
             conn.query_drop("COMMIT").await.map_err(|error| {
                 let hint = match &self.owner {
                     Some(_) => "run it again: what was committed is not written twice".to_owned(),
@@ -258,8 +320,10 @@ impl Writer for TableWriter {
 impl Drop for TableWriter {
     /// A new table that does not get its rows is taken away again.
     fn drop(&mut self) {
-        if let (Some(mut conn), Some(staged)) = (self.conn.take(), self.staged.take()) {
-            self.runtime.block_on(create::forget(&mut conn, &self.config, &staged));
+        let loaded = self.load.take().and_then(|load| load.end().ok()).map(|loaded| loaded.session);
+        let session = loaded.or_else(|| self.session.take());
+        if let (Some(Session { runtime, mut conn }), Some(staged)) = (session, self.staged.take()) {
+            runtime.block_on(create::forget(&mut conn, &self.config, &staged));
         }
     }
 }

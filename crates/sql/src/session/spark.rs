@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::common::{DFSchema, DataFusionError, TableReference};
 use datafusion::logical_expr::Expr;
-use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Ident, ObjectName, Query, TableFactor, Visit, Visitor};
 use headwater_change::{Error, Place, suggest};
 
 use super::define::two_columns;
@@ -433,8 +433,11 @@ struct Relations(Vec<ObjectName>);
 impl Visitor for Relations {
     type Break = ();
 
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        self.0.push(relation.clone());
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        // What has arguments is a function, such as RANGE(10).
+        if let TableFactor::Table { name, args: None, .. } = factor {
+            self.0.push(name.clone());
+        }
         ControlFlow::Continue(())
     }
 }
