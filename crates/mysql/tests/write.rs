@@ -73,34 +73,38 @@ fn count(db: &Db, table: &str) -> String {
 #[test]
 fn values_arrive_as_they_are() {
     on_all("write_values", |db| {
-        db.run(&["CREATE TABLE shop.t (i INT, b BIGINT UNSIGNED, d DECIMAL(20,4), f FLOAT, g DOUBLE, s VARCHAR(100) CHARACTER SET utf8mb4, \
+        // By LOAD, and by statements where the server takes no files.
+        for allowed in [1, 0] {
+            db.run(&["DROP TABLE IF EXISTS shop.t", &format!("SET GLOBAL local_infile = {allowed}")]);
+            db.run(&["CREATE TABLE shop.t (i INT, b BIGINT UNSIGNED, d DECIMAL(20,4), f FLOAT, g DOUBLE, s VARCHAR(100) CHARACTER SET utf8mb4, \
                   x VARBINARY(20), day DATE, at DATETIME(6), ts TIMESTAMP(6) NULL, tm TIME(6), ok BOOLEAN, j JSON)"]);
-        let decimal = Decimal128Array::from(vec![Some(-12_345), None]).with_precision_and_scale(10, 3).unwrap();
-        let micros = TimestampMicrosecondArray::from(vec![Some(1_716_199_200_123_456), None]);
-        let rows = batch(&[
-            ("i", Arc::new(Int32Array::from(vec![Some(-7), None]))),
-            ("b", Arc::new(Int64Array::from(vec![Some(i64::MAX), None]))),
-            ("d", Arc::new(decimal)),
-            ("f", Arc::new(Float32Array::from(vec![Some(0.1_f32), None]))),
-            ("g", Arc::new(Float64Array::from(vec![Some(1e-300), None]))),
-            ("s", Arc::new(StringArray::from(vec![Some("it\'s \\ \n \u{1f600} \""), None]))),
-            ("x", Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff\'\\"[..]), None]))),
-            ("day", Arc::new(Date32Array::from(vec![Some(19_863), None]))),
-            ("at", Arc::new(micros.clone())),
-            ("ts", Arc::new(micros.with_timezone("UTC"))),
-            ("tm", Arc::new(Time64MicrosecondArray::from(vec![Some(3_661_000_001), None]))),
-            ("ok", Arc::new(BooleanArray::from(vec![Some(true), None]))),
-            ("j", texts(vec!["{\"a\": [1, 2.5]}", "null"])),
-        ]);
-        put(db, "t", &rows, &[]).unwrap();
-        let shown = "CONCAT_WS('|', i, b, d, f, g, s, HEX(x), day, at, ts, tm, ok, JSON_EXTRACT(j, '$.a[1]'))";
-        let found = db.texts(&format!("SELECT {shown} FROM shop.t WHERE i = -7"))[0].clone().unwrap();
-        assert_eq!(
-            found,
-            "-7|9223372036854775807|-12.3450|0.1|1e-300|it\'s \\ \n \u{1f600} \"|00FF275C|2024-05-20|2024-05-20 10:00:00.123456|\
+            let decimal = Decimal128Array::from(vec![Some(-12_345), None]).with_precision_and_scale(10, 3).unwrap();
+            let micros = TimestampMicrosecondArray::from(vec![Some(1_716_199_200_123_456), None]);
+            let rows = batch(&[
+                ("i", Arc::new(Int32Array::from(vec![Some(-7), None]))),
+                ("b", Arc::new(Int64Array::from(vec![Some(i64::MAX), None]))),
+                ("d", Arc::new(decimal)),
+                ("f", Arc::new(Float32Array::from(vec![Some(0.1_f32), None]))),
+                ("g", Arc::new(Float64Array::from(vec![Some(1e-300), None]))),
+                ("s", Arc::new(StringArray::from(vec![Some("it\'s \\ \n \u{1f600} \""), None]))),
+                ("x", Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff\'\\"[..]), None]))),
+                ("day", Arc::new(Date32Array::from(vec![Some(19_863), None]))),
+                ("at", Arc::new(micros.clone())),
+                ("ts", Arc::new(micros.with_timezone("UTC"))),
+                ("tm", Arc::new(Time64MicrosecondArray::from(vec![Some(3_661_000_001), None]))),
+                ("ok", Arc::new(BooleanArray::from(vec![Some(true), None]))),
+                ("j", texts(vec!["{\"a\": [1, 2.5]}", "null"])),
+            ]);
+            put(db, "t", &rows, &[]).unwrap();
+            let shown = "CONCAT_WS('|', i, b, d, f, g, s, HEX(x), day, at, ts, tm, ok, JSON_EXTRACT(j, '$.a[1]'))";
+            let found = db.texts(&format!("SELECT {shown} FROM shop.t WHERE i = -7"))[0].clone().unwrap();
+            assert_eq!(
+                found,
+                "-7|9223372036854775807|-12.3450|0.1|1e-300|it\'s \\ \n \u{1f600} \"|00FF275C|2024-05-20|2024-05-20 10:00:00.123456|\
              2024-05-20 10:00:00.123456|01:01:01.000001|1|2.5",
-        );
-        assert_eq!(count(db, "t WHERE i IS NULL AND s IS NULL AND ts IS NULL AND tm IS NULL"), "1");
+            );
+            assert_eq!(count(db, "t WHERE i IS NULL AND s IS NULL AND ts IS NULL AND tm IS NULL"), "1");
+        }
     });
 }
 
