@@ -104,13 +104,17 @@ impl Drop for Worker {
     }
 }
 
-/// Connects, and again while the server is away.
+/// Connects, and again while the server is away; one that does not come back ends the test.
 async fn connect(port: u16) -> Conn {
+    let begun = Instant::now();
     let access = Access::from_url(&format!("mysql://root@127.0.0.1:{port}/shop")).expect("a URL");
     loop {
         match headwater_mysql::client::connect(&access, &[]).await {
             Ok(conn) => return conn,
-            Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) => {
+                assert!(begun.elapsed() < Duration::from_secs(180), "the server does not come back: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
     }
 }
