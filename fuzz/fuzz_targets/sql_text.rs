@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use headwater_change::{ChangelogMode, Result, secret};
-use headwater_sql::{Capabilities, Connectors, Script, Session, TableSpec};
+use headwater_sql::{Capabilities, Connectors, Dialects, Script, Session, TableSpec};
 use libfuzzer_sys::fuzz_target;
 
 /// Every connector can do everything.
@@ -21,7 +21,7 @@ const TABLES: &str = "CREATE TABLE t (a INT, b BIGINT, s STRING, d DECIMAL(10, 2
                       CREATE TABLE o (a INT) WITH ('connector' = 'c');";
 
 fn execute(session: &mut Session, text: &str) {
-    let Ok(script) = Script::read(text, &BTreeMap::new(), None) else { return };
+    let Ok(script) = Script::read(text, &BTreeMap::new(), Dialects::default()) else { return };
     for index in 0..script.len().min(8) {
         let _ = session.execute(&script, index, &Anything, false);
     }
