@@ -12,7 +12,7 @@ use std::time::Duration;
 use headwater_change::{Error, Place, Result};
 use headwater_jobs::config::Connection;
 use headwater_jobs::operate::{self, Cancelled, Change, Filter, Order, Retried, Tail};
-use headwater_jobs::{Queue, schema};
+use headwater_jobs::{Cipher, Queue, schema};
 use headwater_mysql::Access;
 
 pub(crate) use arguments::{AFTER_JOBS, JobsCommand, Output};
@@ -32,11 +32,7 @@ pub(crate) fn run(command: JobsCommand) -> Result<()> {
     {
         return print_tables(arguments);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::remote("server.threads", "no threads can be started").caused_by(error))?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
         match command {
             JobsCommand::Init(arguments) => init(&arguments).await,
             JobsCommand::Work(arguments) => work::work(arguments).await,
@@ -53,6 +49,13 @@ pub(crate) fn run(command: JobsCommand) -> Result<()> {
     })
 }
 
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::remote("server.threads", "no threads can be started").caused_by(error))
+}
+
 /// The address that was given, or the one of the environment.
 pub(crate) fn access(url: Option<&str>) -> Result<Access> {
     let url = url.map(str::to_owned).or_else(|| std::env::var(URL_VARIABLE).ok());
@@ -64,13 +67,18 @@ pub(crate) fn access(url: Option<&str>) -> Result<Access> {
     Access::from_url(&url)
 }
 
-/// A queue whose tables are there.
+/// The queue that was named.
 async fn open(common: &Common) -> Result<Queue> {
     let url = common.url.as_deref();
     let (access, cipher) = match &common.config {
         Some(path) => Connection::read(path, url).map(|connection| (connection.access, connection.cipher))?,
         None => (access(url)?, None),
     };
+    connect(access, cipher).await
+}
+
+/// A queue whose tables are there.
+pub(crate) async fn connect(access: Access, cipher: Option<Cipher>) -> Result<Queue> {
     let queue = Queue::connect(access).await?.with_cipher(cipher);
     let mut conn = queue.session().await?;
     schema::check(&mut conn).await?;

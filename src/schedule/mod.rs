@@ -16,8 +16,7 @@ use std::sync::Arc;
 
 use headwater_change::{Error, Result};
 use headwater_jobs::operate::{self, Cancelled, Retried};
-use headwater_jobs::{Handlers, Queue, WorkedQueue, Worker, WorkerConfig, maintain, schema};
-use headwater_mysql::Access;
+use headwater_jobs::{Handlers, Queue, WorkedQueue, Worker, WorkerConfig, maintain};
 
 pub(crate) use arguments::{AFTER_SCHEDULE, ScheduleCommand};
 pub(crate) use runs::ShownRun;
@@ -25,7 +24,7 @@ pub(crate) use statement::Statements;
 
 use crate::jobs::print::Printer;
 use crate::jobs::work::{serve, stop_signal};
-use crate::jobs::{access, all_done};
+use crate::jobs::{access, all_done, connect};
 use arguments::{BackfillArguments, Common, WorkArguments};
 use config::Config;
 use script::Script;
@@ -41,11 +40,7 @@ const KEEP_DAYS: u32 = 90;
 
 /// Runs a command to its end.
 pub(crate) fn run(command: ScheduleCommand) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::remote("server.threads", "no threads can be started").caused_by(error))?;
-    runtime.block_on(async {
+    crate::jobs::runtime()?.block_on(async {
         match command {
             ScheduleCommand::Work(arguments) => work(arguments).await,
             ScheduleCommand::Ls { common } => list(&common).await,
@@ -74,26 +69,18 @@ pub(crate) fn run(command: ScheduleCommand) -> Result<()> {
     })
 }
 
-async fn connect(access: Access) -> Result<Queue> {
-    let queue = Queue::connect(access).await?;
-    let mut conn = queue.session().await?;
-    schema::check(&mut conn).await?;
-    queue.give_back(conn);
-    Ok(queue)
-}
-
 /// The queue, whose tables are there.
 async fn open(common: &Common) -> Result<Queue> {
     let access = match &common.config {
         Some(path) => Config::read(path, common.url.as_deref())?.access,
         None => access(common.url.as_deref())?,
     };
-    connect(access).await
+    connect(access, None).await
 }
 
 async fn work(arguments: WorkArguments) -> Result<()> {
     let config = Config::read(&arguments.config, arguments.url.as_deref())?;
-    let queue = connect(config.access.clone()).await?;
+    let queue = connect(config.access.clone(), None).await?;
     let mut conn = queue.session().await?;
     maintain::upsert(&mut conn, &config.schedules).await?;
     queue.give_back(conn);

@@ -103,10 +103,7 @@ pub(super) async fn backfill(queue: &Queue, schedule: &Known, arguments: &Backfi
         let job = NewJob::new(JOB_TYPE, &payload)?.queue(QUEUE).limit_key(key.as_str());
         jobs.push(job.unique_key(unique_key_at(&schedule.name, end)));
     }
-    let mut enqueued = 0;
-    for job in &jobs {
-        enqueued += u64::from(queue.enqueue(job).await?.is_some());
-    }
+    let enqueued = queue.enqueue_all(&jobs).await?;
     let there = jobs.len() as u64 - enqueued;
     if there > 0 {
         eprintln!("note: {there} of them were enqueued before and have not ended");

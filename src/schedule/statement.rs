@@ -7,23 +7,20 @@ use headwater_sql::Scheduling;
 
 use super::config::schedule;
 use super::script::Payload;
-use super::{QUEUE, connect, unknown};
+use super::{QUEUE, unknown};
+use crate::jobs::connect;
 
 /// Schedules in the database that `HEADWATER_MYSQL_URL` names.
 pub(crate) struct Statements;
 
 impl Schedules for Statements {
     fn run(&self, scheduling: Scheduling) -> Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Error::remote("server.threads", "no threads can be started").caused_by(error))?;
-        runtime.block_on(run(scheduling))
+        crate::jobs::runtime()?.block_on(run(scheduling))
     }
 }
 
 async fn run(scheduling: Scheduling) -> Result<()> {
-    let queue = connect(crate::jobs::access(None)?).await?;
+    let queue = connect(crate::jobs::access(None)?, None).await?;
     let mut conn = queue.session().await?;
     match scheduling {
         Scheduling::Create { schedule: created, script } => {

@@ -69,9 +69,8 @@ pub fn analyze(
     for table in progress.tables().iter().skip(begun) {
         for asked in table.asked() {
             let millis = asked.elapsed.as_millis();
-            let _ = write!(text, "{}: {} rows, {} bytes, {millis} ms: ", table.name, asked.rows, asked.bytes);
-            text.push_str(&asked.statement);
-            text.push('\n');
+            let (name, sql) = (&table.name, &asked.statement);
+            let _ = writeln!(text, "{name}: {} rows, {} bytes, {millis} ms: {sql}", asked.rows, asked.bytes);
         }
     }
     Ok(text)

@@ -58,7 +58,8 @@ impl Source for ColumnarSource {
             left.push_back((path, rows));
         }
         let layout = Arc::clone(&self.layout);
-        Ok(Box::new(ColumnarReader { request: self.request.clone(), layout, left, all: 0, current: None }.begun()))
+        let (request, all) = (self.request.clone(), left.len());
+        Ok(Box::new(ColumnarReader { request, layout, left, all, current: None }))
     }
 }
 
@@ -79,11 +80,6 @@ struct ColumnarReader {
 }
 
 impl ColumnarReader {
-    fn begun(mut self) -> Self {
-        self.all = self.left.len();
-        self
-    }
-
     fn next_file(&mut self) -> Result<bool> {
         let Some((path, given)) = self.left.pop_front() else { return Ok(false) };
         let file = File::open(&path).map_err(|error| unreadable(&path, error))?;

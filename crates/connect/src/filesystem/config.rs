@@ -55,12 +55,11 @@ const PARTS: [&[OptionSpec]; 4] = [OWN, crate::json::OPTIONS, crate::csv::OPTION
 const ALL: [OptionSpec; PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len()] = {
     let mut all =
         [OptionSpec::new("", OptionKind::Text, ""); PARTS[0].len() + PARTS[1].len() + PARTS[2].len() + PARTS[3].len()];
-    let parts = PARTS;
     let (mut part, mut at) = (0, 0);
-    while part < parts.len() {
+    while part < PARTS.len() {
         let mut index = 0;
-        while index < parts[part].len() {
-            all[at] = parts[part][index];
+        while index < PARTS[part].len() {
+            all[at] = PARTS[part][index];
             at += 1;
             index += 1;
         }

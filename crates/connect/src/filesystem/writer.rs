@@ -115,26 +115,8 @@ impl Sink for FileSink {
     }
 }
 
-/// The hidden files of an owner's epoch, below the root.
-fn hidden_of(root: &Path, folder: &Path, (owner, epoch): (&str, Epoch), found: &mut Vec<PathBuf>) -> Result<()> {
-    let absolute = root.join(folder);
-    for entry in fs::read_dir(&absolute).map_err(|error| unwritable(&absolute, error))? {
-        let entry = entry.map_err(|error| unwritable(&absolute, error))?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            if name.contains('=') {
-                hidden_of(root, &folder.join(&*name), (owner, epoch), found)?;
-            }
-        } else if hidden(&name) == Some((owner, epoch)) {
-            found.push(folder.join(&*name));
-        }
-    }
-    Ok(())
-}
-
-/// Removes the hidden files of the given owners that belong to later epochs than the given ones.
-fn take_back(folder: &Path, forgotten: &HashMap<String, Epoch>) -> Result<()> {
+/// The hidden files in a folder and in those of partitions below it, of owners and epochs that are wanted.
+fn hidden_files(folder: &Path, wanted: &dyn Fn(&str, Epoch) -> bool, found: &mut Vec<PathBuf>) -> Result<()> {
     let entries = match fs::read_dir(folder) {
         // Taken away by a reader.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -147,16 +129,21 @@ fn take_back(folder: &Path, forgotten: &HashMap<String, Epoch>) -> Result<()> {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             // Only folders of partitions are ours.
             if name.contains('=') {
-                take_back(&path, forgotten)?;
+                hidden_files(&path, wanted, found)?;
             }
-            continue;
-        }
-        let later = hidden(&name).is_some_and(|(owner, epoch)| forgotten.get(owner).is_some_and(|last| epoch > *last));
-        if later {
-            fs::remove_file(&path).map_err(|error| unwritable(&path, error))?;
+        } else if hidden(&name).is_some_and(|(owner, epoch)| wanted(owner, epoch)) {
+            found.push(path);
         }
     }
     Ok(())
+}
+
+/// Removes the hidden files of the given owners that belong to later epochs than the given ones.
+fn take_back(root: &Path, forgotten: &HashMap<String, Epoch>) -> Result<()> {
+    let mut later = Vec::new();
+    let wanted = |owner: &str, epoch: Epoch| forgotten.get(owner).is_some_and(|last| epoch > *last);
+    hidden_files(root, &wanted, &mut later)?;
+    later.iter().try_for_each(|path| fs::remove_file(path).map_err(|error| unwritable(path, error)))
 }
 
 /// Owner and epoch of `.part-<owner>-<epoch>-<n>.inprogress`.
@@ -399,17 +386,15 @@ impl Part {
 }
 
 impl Writer for FileWriter {
-    /// All files of an epoch that was written down are durable: those that are still hidden get their names.
+    /// All files of an epoch that was written down are durable: those that are still hidden are published.
     fn resume(&mut self, epoch: Epoch) -> Result<()> {
-        let mut names = Vec::new();
-        hidden_of(&self.plan.root, Path::new(""), (&self.owner, epoch), &mut names)?;
-        for name in &names {
-            let hidden = self.plan.root.join(name);
-            if let Some(target) = visible(&hidden) {
-                fs::rename(&hidden, &target).map_err(|error| unwritable(&target, error))?;
-            }
-        }
-        sync_folders(&self.plan.root, names.iter().filter_map(|name| name.parent()))
+        let root = &self.plan.root;
+        let mut hidden = Vec::new();
+        hidden_files(root, &|owner, of| (owner, of) == (self.owner.as_str(), epoch), &mut hidden)?;
+        let below = hidden.iter().filter_map(|path| path.strip_prefix(root).ok());
+        let names: Vec<_> = below.map(|path| path.to_string_lossy()).collect();
+        let token = names.join("\n").into_bytes();
+        self.publish(&Receipt { epoch, token })
     }
 
     fn write(&mut self, batch: &ChangeBatch) -> Result<()> {

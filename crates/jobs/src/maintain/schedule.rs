@@ -233,7 +233,6 @@ async fn fire_one(conn: &mut Conn) -> Result<Option<u64>> {
 
 /// One job for each of the times, due since then.
 async fn enqueue(transaction: &mut Transaction<'_>, due: &Due, times: &[i64]) -> Result<u64> {
-    let key = unique_key(&due.name);
     let payload = Payload::of(&due.payload);
     let mut enqueued = 0;
     for part in times.chunks(200) {
@@ -251,7 +250,7 @@ async fn enqueue(transaction: &mut Transaction<'_>, due: &Due, times: &[i64]) ->
                 Value::from(payload.at(*time)),
                 Value::from(due.priority),
                 Value::from(*time),
-                Value::from(format!("{key}:{time}")),
+                Value::from(unique_key_at(&due.name, *time)),
             ]);
         }
         transaction

@@ -18,8 +18,6 @@ pub(super) struct Target {
     pub(super) digits: Vec<Option<u8>>,
     /// Which rows are replaced, as SQL; nothing where no row or every row is.
     pub(super) replaced: Vec<String>,
-    /// A column that must have a value has none: an INSERT is refused for it, a LOAD makes one up without a word.
-    pub(super) lacks_value: bool,
 }
 
 /// Checks the columns, which rows are replaced and, where rows replace those of the same key, the key.
@@ -63,12 +61,12 @@ pub(super) async fn target(conn: &mut Conn, config: &Config, request: &TableRequ
         unique(conn, config, schema, key).await?;
     }
     let replaced = condition::exact(&columns, &request.conditions)?;
-    let lacks_value = lacks_value(conn, config, schema).await?;
-    Ok(Target { digits, replaced, lacks_value })
+    Ok(Target { digits, replaced })
 }
 
-/// Whether there is a column that is not written, is not nullable and has no default.
-async fn lacks_value(conn: &mut Conn, config: &Config, schema: &Schema) -> Result<bool> {
+/// Whether there is a column that is not written, is not nullable and has no default: an INSERT is refused for it, a LOAD
+/// makes a value up without a word.
+pub(super) async fn lacks_value(conn: &mut Conn, config: &Config, schema: &Schema) -> Result<bool> {
     let wanting: Vec<String> = conn
         .exec(
             "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \

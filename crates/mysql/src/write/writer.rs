@@ -112,14 +112,18 @@ async fn begin(config: &Config, request: &TableRequest, owner: Option<&Owner>) -
             return Err(refused(&mut conn, config, 0, error).await);
         }
     }
-    let alias = client::flavor(&mut conn).await? == Flavor::MySql && client::version(&mut conn).await?.0 >= (8, 0, 19);
+    let (schema, key) = (&request.schema, &request.primary_key);
     let table = (config.database.as_str(), config.table.as_str());
     // A LOAD would replace whole rows, also columns that are not written.
-    if request.primary_key.is_empty() && !target.lacks_value && load::is_allowed(&mut conn).await {
-        let insert = Insert::lines(table, &request.schema, target.digits);
-        return Ok(Begun { conn, insert, done, staged: None });
-    }
-    let insert = Insert::new(table, &request.schema, &request.primary_key, target.digits, alias);
+    let loads =
+        key.is_empty() && load::is_allowed(&mut conn).await && !check::lacks_value(&mut conn, config, schema).await?;
+    let insert = if loads {
+        Insert::lines(table, schema, target.digits)
+    } else {
+        let mysql = client::flavor(&mut conn).await? == Flavor::MySql;
+        let alias = mysql && client::version(&mut conn).await?.0 >= (8, 0, 19);
+        Insert::new(table, schema, key, target.digits, alias)
+    };
     Ok(Begun { conn, insert, done, staged: None })
 }
 

@@ -28,7 +28,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::parser::Parser;
 use headwater_change::{Error, Result};
 
-pub(crate) use names::{Lookup, Tables, base, is_twin, unique_columns, unique_result};
+pub(crate) use names::{Lookup, Tables, base, is_twin, unique_columns};
 
 use crate::dialect::{FlinkDialect, TABLE_MARKER, call, plain_call};
 use crate::functions::aggregate;
@@ -39,7 +39,7 @@ use crate::typed::WINDOW_NAMES;
 /// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
 pub(crate) fn rewrite_query(query: &mut Query, lookup: &Lookup<'_>) -> Result<()> {
     finish(query.visit(&mut Rewriter))?;
-    unique_columns(query, Tables { lookup, spark: false })
+    unique_columns(query, Tables { lookup, spark: false }, false)
 }
 
 /// Applies the expression rewrites to an expression in place.

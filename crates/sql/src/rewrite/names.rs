@@ -40,14 +40,10 @@ pub(crate) fn is_twin(name: &str) -> bool {
 
 type Scope = BTreeMap<String, Vec<String>>;
 
-/// Renames columns that come twice, in the query and in those inside it.
-pub(crate) fn unique_columns(query: &mut Query, tables: Tables<'_>) -> Result<()> {
-    of_query(query, tables, &Scope::new(), !tables.spark).map(drop)
-}
-
-/// The same for a query whose result is printed: its columns have readable names.
-pub(crate) fn unique_result(query: &mut Query, tables: Tables<'_>) -> Result<()> {
-    of_query(query, tables, &Scope::new(), true).map(drop)
+/// Renames columns that come twice, in the query and in those inside it. Where its result is printed its own columns have
+/// readable names.
+pub(crate) fn unique_columns(query: &mut Query, tables: Tables<'_>, printed: bool) -> Result<()> {
+    of_query(query, tables, &Scope::new(), printed || !tables.spark).map(drop)
 }
 
 /// Names of columns, where they are known.

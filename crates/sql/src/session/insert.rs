@@ -29,7 +29,7 @@ impl Session {
                 let written = self.written_name(&insert.table, script);
                 let table = self.target(&insert.table, &written, insert.overwrite, connectors)?;
                 let fixed = self.fixed(&table, insert.partition)?;
-                let plan = self.sink_rows(&table, &insert.columns, &fixed, *insert.query)?;
+                let plan = self.sink_rows(&table, &insert.columns, &fixed, self.typed(*insert.query)?)?;
                 let replaces = match insert.overwrite {
                     true => self.replaces(&table, &fixed, insert.replaced)?,
                     false => Vec::new(),
@@ -45,7 +45,7 @@ impl Session {
                     format!("the connector '{}' of '{}' cannot be written", table.connector, table.name),
                 )));
             }
-            let plan = self.sink_rows(&table, &insert.columns, &[], *insert.query)?;
+            let plan = self.sink_rows(&table, &insert.columns, &[], self.typed(*insert.query)?)?;
             Ok(Goal { plan, target: Some(table), replaces: Vec::new() })
         };
         inserts.into_iter().map(goal).collect()
@@ -61,9 +61,9 @@ impl Session {
         connectors: &dyn Connectors,
     ) -> Planned<Option<Goal>> {
         let written = self.written_name(name, script);
-        let plan = self.context()?.plan(self.plan_query(query.clone())?)?;
+        let plan = self.typed(query)?;
         let Some(table) = self.created(&written, if_not_exists, plan.schema(), connectors)? else { return Ok(None) };
-        let plan = self.sink_rows(&table, &[], &[], query)?;
+        let plan = self.sink_rows(&table, &[], &[], plan)?;
         Ok(Some(Goal { plan, target: Some(table), replaces: Vec::new() }))
     }
 
@@ -73,10 +73,14 @@ impl Session {
         parts.map(|part| script.as_written(part).unwrap_or_else(|| part.to_owned())).collect()
     }
 
+    /// A query whose types are settled.
+    fn typed(&self, query: Query) -> Planned<LogicalPlan> {
+        self.context()?.plan(self.plan_query(query)?)
+    }
+
     /// The query's columns as the table wants them: by position, cast, missing ones NULL; `fixed` columns it does not give.
-    fn sink_rows(&self, table: &Table, names: &[String], fixed: &[Fixed], query: Query) -> Planned<LogicalPlan> {
+    fn sink_rows(&self, table: &Table, names: &[String], fixed: &[Fixed], plan: LogicalPlan) -> Planned<LogicalPlan> {
         let context = self.context()?;
-        let plan = context.plan(self.plan_query(query)?)?;
         let writable = table.writable();
         let targets: Vec<&FieldRef> = if names.is_empty() {
             let is_fixed = |field: &FieldRef| fixed.iter().any(|fixed| fixed.column == *field.name());

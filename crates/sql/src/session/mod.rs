@@ -355,16 +355,16 @@ impl Session {
     }
 
     fn plan_query(&self, mut query: Query) -> Planned<LogicalPlan> {
-        self.rewritten(&mut query)?;
+        self.rewritten(&mut query, false)?;
         self.plan_rewritten(query)
     }
 
-    /// The dialect's forms as plain SQL.
-    fn rewritten(&self, query: &mut Query) -> Planned<()> {
+    /// The dialect's forms as plain SQL, for a result that is printed or one that is used.
+    fn rewritten(&self, query: &mut Query, printed: bool) -> Planned<()> {
         let lookup = |name: &str| self.column_names(name);
         match self.dialect {
             Dialect::Flink => rewrite_query(query, &lookup),
-            Dialect::Spark => crate::spark::rewrite::rewrite_query(query, &lookup),
+            Dialect::Spark => crate::spark::rewrite::rewrite_query(query, &lookup, printed),
         }
         .map_err(ours)
     }
@@ -391,13 +391,7 @@ impl Session {
     }
 
     fn plan_select(&self, mut query: Query, show_window_end: bool) -> Planned<Goal> {
-        match self.dialect {
-            Dialect::Flink => self.rewritten(&mut query)?,
-            Dialect::Spark => {
-                let lookup = |name: &str| self.column_names(name);
-                crate::spark::rewrite::rewrite_result(&mut query, &lookup).map_err(ours)?;
-            }
-        }
+        self.rewritten(&mut query, true)?;
         if show_window_end && self.dialect == Dialect::Flink {
             add_window_end(&mut query);
         }

@@ -28,20 +28,13 @@ use super::grammar::SparkDialect;
 use super::lambda;
 use crate::dialect::{LITERAL, plain_call, text};
 use crate::functions::forms::CELL;
-use crate::rewrite::{
-    Lookup, Tables, chain, fetch_as_limit, finish, function_name, positional, unique_columns, unique_result,
-};
+use crate::rewrite::{Lookup, Tables, chain, fetch_as_limit, finish, function_name, positional, unique_columns};
 
-/// Applies all rewrites to a query in place; `lookup` knows the columns of tables.
-pub(crate) fn rewrite_query(query: &mut Query, lookup: &Lookup<'_>) -> Result<()> {
+/// Applies all rewrites to a query in place; `lookup` knows the columns of tables. The columns of one whose result is printed
+/// have readable names.
+pub(crate) fn rewrite_query(query: &mut Query, lookup: &Lookup<'_>, printed: bool) -> Result<()> {
     finish(query.visit(&mut Rewriter))?;
-    unique_columns(query, Tables { lookup, spark: true })
-}
-
-/// The same for a query whose result is printed.
-pub(crate) fn rewrite_result(query: &mut Query, lookup: &Lookup<'_>) -> Result<()> {
-    finish(query.visit(&mut Rewriter))?;
-    unique_result(query, Tables { lookup, spark: true })
+    unique_columns(query, Tables { lookup, spark: true }, printed)
 }
 
 /// Applies the expression rewrites to an expression in place.
